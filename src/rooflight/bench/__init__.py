@@ -1,0 +1,1 @@
+"""A device and a callable in, Measurement out."""

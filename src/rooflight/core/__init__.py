@@ -1,0 +1,1 @@
+"""The currency: frozen dataclasses, units, errors, JSON, tables. Standard library only."""

@@ -1,0 +1,73 @@
+"""Files that are whole or not there: written beside their place, flushed to the disk, then renamed."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rooflight.core.errors import ConfigError
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Replace `path` by the content, atomically. Raises OSError and leaves the old file as it was."""
+    data = content.encode() if isinstance(content, str) else content
+    fill_file(path, lambda partial: partial.write_bytes(data))
+
+
+def fill_file(path: Path, fill: Callable[[Path], object]) -> None:
+    """Like write_file, for a library that wants a path to write to."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        fill(partial)
+        _flush(partial)
+        os.replace(partial, path)
+        _flush(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path, *, keep: Callable[[], bool] = lambda: False) -> Iterator[Path]:
+    """A folder for a result. If the body fails, it is removed again, with the parents made for it, unless `keep()`.
+
+    keep    asked only after a failure: does the folder hold something whole, such as a checkpoint?
+    raises  ConfigError if the path exists and is not an empty folder
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{path} exists already and is not an empty folder. Try another --out, or move it away.")
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+    except BaseException:
+        if not keep():
+            _remove(path, made)
+        raise
+
+
+def _remove(path: Path, made: list[Path]) -> None:
+    """Empty the folder, then remove it and its parents as far as this run made them."""
+    if path.is_dir():
+        for child in path.iterdir():
+            shutil.rmtree(child, ignore_errors=True) if child.is_dir() else child.unlink(missing_ok=True)
+    for folder in made:
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # somebody else's file is in it
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,149 @@
+"""What a run is made of: its configuration, its data, its results and the files that it leaves. All of it is JSON."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rooflight.core.types import Comparison, Environment
+
+
+def setting(default: Any, help: str) -> Any:
+    """A field of a configuration: its default and its help text. Flags, --help and the file format are made from these."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides a training run. The resolved one is stored in the run folder and can be fed back in."""
+
+    model: str = setting("cnn", "what to train: cnn")
+    data: str = setting("bundled", "bundled, fashion-mnist, mnist, a folder of class folders, or an .npz file")
+    data_dir: str | None = setting(None, "where a named data set is looked for first")
+    epochs: int = setting(5, "passes over the training set")
+    batch: int = setting(128, "samples per step")
+    lr: float = setting(2e-3, "highest learning rate of Adam")
+    schedule: Literal["one-cycle", "constant"] = setting("one-cycle", "learning rate over the run")
+    shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
+    flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", "dtype of the matrix products (autocast)")
+    device: str = setting("auto", "auto, cpu, cuda or cuda:1")
+    seed: int = setting(0, "seed of weights, shuffling and augmentation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataInfo:
+    """Which data a run saw: printed before it starts and kept with it."""
+
+    name: str
+    source: str  # a path, or the package that carries it
+    train_count: int
+    test_count: int
+    classes: tuple[str, ...]
+    sha256: str  # of the images and labels as loaded, train then test
+    licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """What turns a decoded uint8 image into the model's input: resize to (height, width), then (x / 255 − mean) / std."""
+
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...]  # per channel, of pixels in 0..1
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Trained weights and all that is needed to use them. Stored as JSON beside the safetensors file that it names."""
+
+    weights: str  # file name, beside this document
+    weights_sha256: str
+    model: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    epoch: int
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Accuracy on the held-out test set, which is never trained on and never chooses anything."""
+
+    accuracy: float
+    loss: float
+    count: int
+    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """One line of metrics.jsonl."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    lr: float
+    samples_per_second: float  # training steps only, without evaluation
+    seconds: float  # since the first step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What a training run found. Stored as result.json in the run folder."""
+
+    run: str  # the folder
+    config: TrainConfig
+    data: DataInfo
+    preprocessing: Preprocessing
+    device: str
+    dtype: str
+    reasons: tuple[str, ...]  # why each automatic choice was made
+    parameters: int
+    steps: int
+    samples_per_second: float  # median over the epochs
+    step_seconds: float  # median over the epochs
+    first_step_seconds: float  # from the start of training to the end of the first step
+    evaluation: Evaluation
+    epochs: tuple[EpochRecord, ...]
+    environment: Environment
+    comparisons: tuple[Comparison, ...] = ()  # predicted beside measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model says of one input."""
+
+    input: str
+    label: str
+    probability: float
+    top: tuple[tuple[str, float], ...]  # the most probable classes, most probable first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far an exported file's outputs are from PyTorch's, at one batch size."""
+
+    batch: int
+    largest_difference: float  # absolute, of the class scores
+    tolerance: float
+    agrees: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """An exported model and the proof that it agrees with PyTorch. Written beside the file."""
+
+    format: Literal["onnx", "torch-export"]
+    path: str
+    bytes: int
+    sha256: str
+    checked_with: str  # the runtime and its version
+    parity: tuple[Parity, ...]
+    input_name: str
+    input_shape: tuple[int | None, ...]  # None: any
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing

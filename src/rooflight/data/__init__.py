@@ -1,0 +1,1 @@
+"""Images and text: found, decoded, checked, and augmented on the device."""

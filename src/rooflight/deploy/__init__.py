@@ -1,0 +1,1 @@
+"""Checkpoint in, verified deployable file out; one Runner for every runtime."""

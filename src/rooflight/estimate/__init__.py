@@ -1,0 +1,1 @@
+"""Trace and device in, Estimate out: time, memory, what bounds them."""

@@ -1,0 +1,1 @@
+"""End to end: one function and one file per command. Rooms meet here and nowhere else."""

@@ -1,0 +1,1 @@
+"""What this machine has: CPU, GPUs, frameworks, and what is set for this process."""

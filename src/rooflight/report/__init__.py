@@ -1,0 +1,1 @@
+"""Reports in, one self-contained page out."""

@@ -1,0 +1,1 @@
+"""Model, batches and TrainConfig in; Checkpoint and metrics out."""
