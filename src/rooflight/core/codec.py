@@ -56,7 +56,7 @@ def _build(kind: Any, plain: Any, what: str) -> Any:
         return plain
     if origin is tuple:
         return _build_tuple(typing.get_args(kind), plain, what)
-    if origin in (dict, Mapping) or origin is getattr(Mapping, "__origin__", None):
+    if origin in (dict, Mapping):
         _, item_kind = typing.get_args(kind)
         return {key: _build(item_kind, item, f"{what}.{key}") for key, item in _expect(plain, dict, what).items()}
     if kind in (Any, object):

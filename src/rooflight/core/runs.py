@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rooflight.core.errors import ConfigError
 from rooflight.core.types import Comparison, Environment
 
 
@@ -20,13 +21,21 @@ class TrainConfig:
     data_dir: str | None = setting(None, "where a named data set is looked for first")
     epochs: int = setting(5, "passes over the training set")
     batch: int = setting(128, "samples per step")
-    lr: float = setting(2e-3, "highest learning rate of Adam")
+    lr: float = setting(4e-3, "highest learning rate of Adam")
     schedule: Literal["one-cycle", "constant"] = setting("one-cycle", "learning rate over the run")
     shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
     flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", "dtype of the matrix products (autocast)")
     device: str = setting("auto", "auto, cpu, cuda or cuda:1")
     seed: int = setting(0, "seed of weights, shuffling and augmentation")
+
+    def __post_init__(self) -> None:
+        least = {"epochs": 1, "batch": 1, "shift": 0, "seed": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ConfigError(f"--{name} {getattr(self, name)}: it must be {bound} or more.")
+        if not 0 < self.lr < float("inf"):
+            raise ConfigError(f"--lr {self.lr:g}: it must be above 0.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

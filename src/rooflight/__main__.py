@@ -1,0 +1,5 @@
+"""`python -m rooflight` is `rooflight`."""
+
+from rooflight.cli.main import main
+
+main()

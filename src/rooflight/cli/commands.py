@@ -1,0 +1,113 @@
+"""The commands: each takes its flags and calls its flow. Nothing heavy is imported before a command runs."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from rooflight.cli.flags import resolve, with_fields
+from rooflight.core.console import Console
+from rooflight.core.runs import TrainConfig
+from rooflight.core.tables import Report
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON document and nothing else")]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:1")]
+Run = Annotated[Path, Parameter(help="a run folder, as train leaves it")]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def console() -> Console:
+    """Where commands say what they do."""
+    from rooflight.cli.console import TerminalConsole
+
+    return TerminalConsole()
+
+
+def info(*, json: Json = False) -> Report:
+    """What do I have? CPU, GPUs, frameworks."""
+    from rooflight.flows.info import info as flow
+
+    return flow()
+
+
+def plan(
+    model: Annotated[str, Parameter(help="what to plan: cnn")] = "cnn",
+    *,
+    task: Annotated[Literal["train", "infer"], Parameter(help="a training step or an inference batch")] = "train",
+    batch: Annotated[int, Parameter(help="samples per step")] = 128,
+    dtype: Annotated[Dtype, Parameter(help="dtype of the matrix products")] = "auto",
+    device: Device = "auto",
+    json: Json = False,
+) -> Report:
+    """How fast, how much memory, what limits it? Predicted for this machine from its measured roofline."""
+    from rooflight.flows.plan import plan as flow
+
+    return flow(model=model, task=task, batch=batch, dtype=dtype, device=device, console=console())
+
+
+@with_fields(TrainConfig, positional="model")
+def train(
+    given: dict[str, Any],
+    *,
+    config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags go before it")] = None,
+    out: Annotated[Path | None, Parameter(help="the run folder [default: runs/MODEL-DATE-TIME]")] = None,
+    json: Json = False,
+) -> Report:
+    """Train a model on real data, measure it, and compare with the prediction."""
+    from rooflight.flows.train import train as flow
+
+    return flow(resolve(TrainConfig, given, config), out=out, console=console())
+
+
+def predict(
+    run: Run,
+    *inputs: Annotated[Path, Parameter(help="image files, or folders of them")],
+    top: Annotated[int, Parameter(help="how many classes to name")] = 3,
+    batch: Annotated[int, Parameter(help="images at a time")] = 256,
+    device: Device = "auto",
+    json: Json = False,
+) -> Report:
+    """What is in these images? Class and probability, preprocessed as in training."""
+    from rooflight.flows.predict import predict as flow
+
+    return flow(run, inputs, top=top, batch=batch, device=device, console=console())
+
+
+def export(
+    run: Run,
+    *,
+    to: Annotated[Literal["onnx", "torch-export"], Parameter(help="the file format")] = "onnx",
+    out: Annotated[Path | None, Parameter(help="the folder [default: RUN/export/FORMAT]")] = None,
+    json: Json = False,
+) -> Report:
+    """One file for other runtimes, any batch size, checked against PyTorch."""
+    from rooflight.flows.export import export as flow
+
+    return flow(run, to=to, out=out, console=console())
+
+
+def report(
+    run: Run,
+    *,
+    out: Annotated[Path | None, Parameter(help="the file [default: RUN/report.html]")] = None,
+    json: Json = False,
+) -> Report:
+    """A run as one self-contained page: curves, confusion matrix, predicted against measured."""
+    from rooflight.flows.report import report as flow
+
+    return flow(run, out=out)
+
+
+def demo(
+    *,
+    device: Device = "auto",
+    out: Annotated[Path | None, Parameter(help="the run folder [default: runs/demo-DATE-TIME]")] = None,
+    json: Json = False,
+) -> Report:
+    """The whole road on this machine, on real data: info, plan, train, evaluate, export, predict, report."""
+    from rooflight.flows.demo import demo as flow
+
+    return flow(device=device, out=out, console=console())
+
+
+COMMANDS = (info, plan, train, predict, export, report, demo)

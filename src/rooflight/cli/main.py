@@ -1,0 +1,71 @@
+"""The command `rooflight`: parse, call a flow, print its Report. Exit 0: done; 1: a clear no; 2: bad usage or input."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from rooflight import __version__
+from rooflight.cli.commands import COMMANDS
+from rooflight.core.codec import to_json
+from rooflight.core.errors import RooflightError
+from rooflight.core.tables import Report, text
+
+HELP = "From a GPU's spec sheet to a deployed model, at the hardware's limit."
+INTERRUPTED = 130  # as shells count SIGINT
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        app = _app()
+        command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        answer = command(*bound.args, **bound.kwargs)
+    except CycloptsError as error:
+        return _fail(" ".join(str(error).split()) + _help_hint(arguments))
+    except RooflightError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(_file_sentence(error))
+    except KeyboardInterrupt:
+        return _fail("stopped.", INTERRUPTED)
+    if not isinstance(answer, Report):
+        return 0  # help and version have printed themselves
+    return _print(answer, as_json=bool(bound.kwargs.get("json")))
+
+
+def _app() -> App:
+    app = App(name="rooflight", help=HELP, version=__version__, help_format="plaintext")
+    for command in COMMANDS:
+        app.command(command)
+    return app
+
+
+def _print(report: Report, *, as_json: bool) -> int:
+    try:
+        print(to_json(report.answer) if as_json else text(report), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+    return report.exit_code
+
+
+def _fail(sentence: str, code: int = 2) -> int:
+    print(f"rooflight: {sentence}", file=sys.stderr)
+    return code
+
+
+def _help_hint(arguments: Sequence[str]) -> str:
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    known = command in {each.__name__ for each in COMMANDS}
+    return f" Try rooflight {command} --help." if known else " Try rooflight --help."
+
+
+def _file_sentence(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}. Try another --out, or free some space."

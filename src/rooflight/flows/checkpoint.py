@@ -1,0 +1,36 @@
+"""A trained model back from its run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rooflight.core.codec import from_json
+from rooflight.core.errors import ConfigError
+from rooflight.core.runs import Checkpoint, TrainResult
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def load_run(run: Path, device: torch.device) -> tuple[nn.Module, Checkpoint]:
+    """The model with its last weights, ready to infer, and the document beside them."""
+    from rooflight.models.registry import find_model
+    from rooflight.train.checkpoint import load_weights, read_checkpoint
+    from rooflight.train.fit import prepare
+
+    checkpoint, state = read_checkpoint(run)
+    model = find_model(checkpoint.model).build(len(checkpoint.classes))
+    load_weights(model, state, source=run)
+    return prepare(model, device).eval(), checkpoint
+
+
+def read_result(run: Path) -> TrainResult:
+    """result.json of a finished run; raises ConfigError if the folder is no run, or the run did not finish."""
+    if not run.is_dir():
+        raise ConfigError(f"{run}: no such run folder. Try rooflight train cnn --out {run}.")
+    document = run / "result.json"
+    if not document.is_file():
+        raise ConfigError(f"{run} holds no finished run (result.json is missing). Try another run folder.")
+    return from_json(TrainResult, document.read_text(), what=str(document))

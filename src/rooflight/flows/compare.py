@@ -1,0 +1,56 @@
+"""Predicted beside measured: the loop that every run closes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rooflight.core.runs import TrainResult
+from rooflight.core.tables import Table
+from rooflight.core.types import Comparison, GpuSpec
+from rooflight.core.units import show_bytes, show_percent, show_seconds
+from rooflight.flows.plan import predict_step, workload_of
+from rooflight.flows.roof import measured_roof
+from rooflight.flows.setting import Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def compare_step(
+    result: TrainResult, setting: Setting, model: nn.Module, batch: tuple[Tensor, Tensor], roof: GpuSpec | None
+) -> tuple[Comparison, ...]:
+    """Time and peak memory of a training step of the run.
+
+    batch  one (input, label) pair, as the run trains on
+    roof   this machine's roofline; measured if None
+    """
+    from rooflight.bench.memory import peak_tensor_bytes
+    from rooflight.train.fit import probe_step
+
+    config = result.config
+    workload = workload_of(config.model, task="train", batch=config.batch, dtype=result.dtype)
+    roof = roof or measured_roof(setting.device, setting.machine, tuple(dict.fromkeys(("float32", result.dtype))))
+    _, predicted = predict_step(workload, roof, setting.device, classes=len(result.data.classes))
+
+    step, staying = probe_step(model, *(tensor.clone() for tensor in batch), dtype=setting.dtype)
+    above = peak_tensor_bytes(step, setting.device, warm_up=2)
+    return (
+        compare("step time", "s", predicted.step_seconds, result.step_seconds),
+        compare("peak memory of a step", "bytes", predicted.peak_bytes, above + staying()),
+    )
+
+
+def compare(name: str, unit: str, predicted: float, measured: float) -> Comparison:
+    """Predicted beside measured, with the relative error."""
+    error = (predicted - measured) / measured
+    return Comparison(name=name, unit=unit, predicted=predicted, measured=measured, error=error)
+
+
+def comparison_table(comparisons: tuple[Comparison, ...]) -> Table:
+    """Predicted beside measured, for people."""
+    show = {"s": show_seconds, "bytes": show_bytes}
+    rows = tuple(
+        (row.name, show[row.unit](row.predicted), show[row.unit](row.measured), show_percent(row.error, signed=True))
+        for row in comparisons
+    )
+    return Table(columns=("predicted against measured", "predicted", "measured", "error"), rows=rows)

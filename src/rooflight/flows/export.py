@@ -1,0 +1,95 @@
+"""`rooflight export`: a trained model as one file for other runtimes, checked against PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rooflight.core.console import Console, Silent
+from rooflight.core.errors import RooflightError
+from rooflight.core.runs import Artifact
+from rooflight.core.tables import Report, Table
+from rooflight.core.units import show_bytes
+from rooflight.flows.checkpoint import load_run, read_result
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Target = Literal["onnx", "torch-export"]
+SAMPLES = 64  # as many as the largest batch that is checked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What `export --json` prints."""
+
+    run: str
+    artifact: Artifact
+    samples: str  # what the outputs were compared on
+
+
+def export(
+    run: Path, *, to: Target = "onnx", out: Path | None = None, console: Console | None = None
+) -> Report:
+    """One file with a dynamic batch, its outputs compared with PyTorch's at batches 1, 3 and 64.
+
+    out  the folder; default RUN/export/FORMAT
+    """
+    import torch
+
+    from rooflight.deploy.export import export as write
+
+    console = console or Silent()
+    model, checkpoint = load_run(run, torch.device("cpu"))
+    samples, described = test_samples(run, console)
+    folder = out or run / "export" / to
+    console.say(f"exporting {checkpoint.model} to {to}")
+    artifact = write(
+        model,
+        format=to,
+        folder=folder,
+        classes=checkpoint.classes,
+        preprocessing=checkpoint.preprocessing,
+        samples=samples,
+    )
+    agrees = all(row.agrees for row in artifact.parity)
+    notes = (
+        f"{artifact.path}: {show_bytes(artifact.bytes)}, any batch size, "
+        + ("agrees with PyTorch" if agrees else "DIFFERS from PyTorch: do not use it")
+        + f"; compared on {described}.",
+    )
+    answer = Exported(run=str(run), artifact=artifact, samples=described)
+    return Report(answer=answer, tables=(_parity_table(artifact),), notes=notes, exit_code=0 if agrees else 1)
+
+
+def test_samples(run: Path, console: Console) -> tuple[Tensor | None, str]:
+    """Real test images of the run's data, normalised; None, with the reason, where the data is no longer there."""
+    from rooflight.data.batches import normalise
+    from rooflight.data.images import load_images
+
+    try:
+        result = read_result(run)
+        shape = result.preprocessing
+        images = load_images(
+            result.config.data,
+            channels=shape.channels,
+            height=shape.height,
+            width=shape.width,
+            data_dir=result.config.data_dir,
+            notify=console.say,
+        )
+    except RooflightError as error:
+        console.say(f"the run's own test images are not at hand, seeded random ones are used: {error}")
+        return None, "seeded random inputs"
+    chosen = images.test_images[:SAMPLES]
+    return normalise(chosen, shape), f"{len(chosen)} test images of {result.data.name}"
+
+
+def _parity_table(artifact: Artifact) -> Table:
+    rows = tuple(
+        (str(row.batch), f"{row.largest_difference:.1e}", f"{row.tolerance:.1e}", "yes" if row.agrees else "NO")
+        for row in artifact.parity
+    )
+    title = f"{artifact.format} in {artifact.checked_with} against PyTorch"
+    return Table(title=title, columns=("batch", "largest difference", "tolerance", "agrees"), rows=rows)

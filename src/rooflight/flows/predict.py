@@ -1,0 +1,120 @@
+"""`rooflight predict`: what a trained model says of image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rooflight.core.console import Console, Silent
+from rooflight.core.errors import ConfigError
+from rooflight.core.runs import Checkpoint, Prediction, Preprocessing
+from rooflight.core.tables import Report, Table
+from rooflight.core.units import show_percent
+from rooflight.flows.checkpoint import load_run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What `predict --json` prints."""
+
+    run: str
+    predictions: tuple[Prediction, ...]
+
+
+def predict(
+    run: Path,
+    inputs: Sequence[Path],
+    *,
+    top: int = 3,
+    batch: int = 256,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Report:
+    """Class and probability of each image, preprocessed as the checkpoint says it was trained.
+
+    inputs  image files, or folders of them
+    raises  ConfigError for a run or a path that is not there; DataError for an image that cannot be decoded
+    """
+    import torch
+
+    from rooflight.train.device import pick_device
+
+    console = console or Silent()
+    for name, value in (("top", top), ("batch", batch)):
+        if value < 1:
+            raise ConfigError(f"--{name} {value}: it must be 1 or more.")
+    where, _ = pick_device(device)
+    model, checkpoint = load_run(run, where)
+    files = find_images(inputs)
+    found: list[Prediction] = []
+    with torch.inference_mode(), console.bar("predict", len(files), "images") as advance:
+        for start in range(0, len(files), batch):
+            some = files[start : start + batch]
+            images = torch.cat([read_image(file, checkpoint.preprocessing) for file in some]).to(where)
+            scores = model(normalised(images, checkpoint.preprocessing))
+            found += [name_prediction(str(file), row, checkpoint, top) for file, row in zip(some, scores, strict=True)]
+            advance(len(some))
+    answer = Predictions(run=str(run), predictions=tuple(found))
+    return Report(answer=answer, tables=(prediction_table(answer.predictions),))
+
+
+def find_images(inputs: Sequence[Path]) -> list[Path]:
+    """Files as given; folders as the image files below them, in order of name."""
+    from rooflight.data.decode import SUFFIXES
+
+    files: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise ConfigError(f"{path} holds no image ({', '.join(SUFFIXES)}).")
+            files += inside
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise ConfigError(f"{path}: no such file or folder.")
+    if not files:
+        raise ConfigError("no image was given. Try rooflight predict RUN image.png.")
+    return files
+
+
+def read_image(file: Path, preprocessing: Preprocessing) -> Tensor:
+    """uint8 (1, C, H, W), by the same functions as a training set is read."""
+    from rooflight.data.decode import decode_image, fit_images
+
+    image = decode_image(file, preprocessing.channels)[None]
+    return fit_images(image, preprocessing.channels, preprocessing.height, preprocessing.width)
+
+
+def normalised(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """The model's input from uint8 images."""
+    from rooflight.data.batches import normalise
+
+    return normalise(images, preprocessing)
+
+
+def name_prediction(name: str, scores: Tensor, checkpoint: Checkpoint, top: int) -> Prediction:
+    """Class names and probabilities from one row of class scores."""
+    probabilities = scores.float().softmax(0)
+    values, places = probabilities.topk(min(top, len(checkpoint.classes)))
+    best = tuple((checkpoint.classes[place], value) for place, value in zip(places.tolist(), values.tolist(), strict=True))
+    return Prediction(input=name, label=best[0][0], probability=best[0][1], top=best)
+
+
+def prediction_table(predictions: tuple[Prediction, ...]) -> Table:
+    """A row for each input."""
+    rows = tuple(
+        (
+            row.input,
+            row.label,
+            show_percent(row.probability),
+            ", ".join(f"{label} {show_percent(share)}" for label, share in row.top[1:]),
+        )
+        for row in predictions
+    )
+    return Table(columns=("input", "class", "probability", "then"), rows=rows)

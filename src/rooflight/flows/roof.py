@@ -1,0 +1,41 @@
+"""This machine's roofline, measured, with the machine's own names and sizes on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rooflight.core.types import GpuSpec, Machine
+
+if TYPE_CHECKING:
+    import torch
+
+
+def measured_roof(device: torch.device, machine: Machine, dtypes: tuple[str, ...] | None = None) -> GpuSpec:
+    """What the device reaches in matrix products, copies and launches; takes a few seconds."""
+    from rooflight.bench.rates import measure_roof
+
+    return measure_roof(
+        device,
+        memory_bytes=device_memory_bytes(device, machine),
+        name=device_name(device, machine),
+        dtypes=dtypes,
+        cache_bytes=machine.cpu.l3_bytes if device.type == "cpu" else None,
+    )
+
+
+def device_name(device: torch.device, machine: Machine) -> str:
+    """The processor's or the GPU's name, as its driver gives it."""
+    if device.type == "cpu":
+        return machine.cpu.model
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def device_memory_bytes(device: torch.device, machine: Machine) -> int:
+    """All the memory that the device has."""
+    if device.type == "cpu":
+        return machine.cpu.memory_bytes
+    import torch
+
+    return torch.cuda.get_device_properties(device).total_memory

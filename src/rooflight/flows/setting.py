@@ -1,0 +1,69 @@
+"""The automatic choices of a run, each with its reason, made before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rooflight.core.runs import DataInfo, TrainConfig
+from rooflight.core.types import Machine
+from rooflight.flows.roof import device_name
+
+if TYPE_CHECKING:
+    import torch
+
+DIGITS = set("0123456789")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Where and how a run happens, as decided before it starts."""
+
+    machine: Machine
+    device: torch.device
+    dtype: torch.dtype
+    flip: bool
+    settings: tuple[str, ...]  # set for the process
+    reasons: tuple[str, ...]
+
+
+def decide(config: TrainConfig, data: DataInfo) -> Setting:
+    """The automatic choices of a run, each with its reason."""
+    from rooflight.hardware.detect import detect
+    from rooflight.hardware.process import keep_freed_memory
+    from rooflight.train.device import dtype_name, pick_device, pick_dtype
+
+    machine = detect()
+    device, why_device = pick_device(config.device)
+    dtype, why_dtype = pick_dtype(config.dtype, device, machine.cpu.isa)
+    flip, why_flip = pick_flip(config.flip, data.classes)
+    return Setting(
+        machine=machine,
+        device=device,
+        dtype=dtype,
+        flip=flip,
+        settings=keep_freed_memory() if device.type == "cpu" else (),
+        reasons=(
+            f"device {device}, {device_name(device, machine)}: {why_device}",
+            f"dtype {dtype_name(dtype)}: {why_dtype}",
+            f"mirror {'on' if flip else 'off'}: {why_flip}",
+        ),
+    )
+
+
+def pick_flip(asked: bool | None, classes: tuple[str, ...]) -> tuple[bool, str]:
+    """Whether to mirror images, and why: a mirrored digit or letter is another one, or none."""
+    if asked is not None:
+        return asked, "as asked"
+    if set(classes) <= DIGITS:
+        return False, "the classes are digits"
+    return True, "the classes are not digits"
+
+
+def describe_data(data: DataInfo) -> str:
+    """Source, count and checksum in a line."""
+    licence = f", {data.licence}" if data.licence else ""
+    return (
+        f"data {data.name} ({data.source}{licence}): {data.train_count:,} train and {data.test_count:,} test images, "
+        f"{len(data.classes)} classes, sha256 {data.sha256[:16]}…"
+    )
