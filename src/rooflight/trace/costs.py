@@ -77,8 +77,8 @@ def conv2d_backward_cost(
 
 
 def conv_flops(weight: Shape, out: Shape) -> int:
-    """2·N·K·P·Q·(C / groups)·R·S. For a transposed convolution pass the input as `out`: each of its elements is spread."""
-    # prod(weight) / weight[0] is (C / groups)·R·S, and (K / groups)·R·S where a transposed weight is (C, K / groups, R, S)
+    """2·N·K·P·Q·(C / groups)·R·S. For a transposed convolution pass the input as `out`: it is the smaller of the two."""
+    # weight[1:] is (C / groups, R, S); of a transposed convolution (K / groups, R, S), spread from each input element
     return 2 * prod(out) * prod(weight[1:])
 
 
@@ -98,7 +98,9 @@ def conv2d_shape(
         for size, taps, step, pad, gap in zip(x[2:], weight[2:], *steps, strict=True)
     ]
     if min(sizes) < 1:
-        raise ShapeError(f"a convolution of input {x} by weight {weight} leaves nothing. Try a larger input or padding.")
+        raise ShapeError(
+            f"a convolution of input {x} by weight {weight} leaves nothing. Try a larger input or padding."
+        )
     return (x[0], weight[0], *sizes)
 
 
@@ -115,7 +117,7 @@ def matmul_flops(m: int, k: int, n: int, batch: int = 1) -> int:
 
 
 def max_pool2d_cost(x: Shape, out: Shape, *, kernel: Sizes, dtype: str = "float32") -> Op:
-    """Forward cost of max pooling: one comparison per window element; the int64 indices are written too, for backward."""
+    """Forward cost of max pooling: one comparison per window element; the int64 indices are written too."""
     item = ITEM_BYTES[dtype]
     flops = prod(out) * prod(_each(kernel, 2))
     return _op("pool", flops, prod(x) * item, prod(out) * (item + ITEM_BYTES["int64"]), dtype)

@@ -29,7 +29,7 @@ class _Block:
     last_op: int | None = None
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operator that runs inside it, and the storages that they make.
 
     Views and questions about a tensor (its device, a profiler's mark) do no work and are not recorded. A storage is
@@ -37,7 +37,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.phase: Phase = "forward"
         self.ops: list[Op] = []
         self._blocks: list[_Block] = []
@@ -87,9 +87,7 @@ class Recorder(TorchDispatchMode):
         with self:
             return func.decompose(*args, **kwargs)
 
-    def _works(
-        self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
-    ) -> bool:
+    def _works(self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
         """Does the call make or change data? A view shares its storage with an input and changes nothing."""
         if func._schema.name in _ALLOCATIONS:
             return False

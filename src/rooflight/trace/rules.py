@@ -147,13 +147,25 @@ def _linear(call: Call) -> Op:
 
 
 def _attention(products: int, query: str = "query", key: str = "key", value: str = "value") -> Rule:
-    """Fused attention: `products` matrix products of the size of Q·Kᵀ and of P·V together; a causal mask saves nothing."""
+    """Fused attention: so many matrix products of the size of Q·Kᵀ or P·V; a causal mask saves nothing."""
 
     def rule(call: Call) -> Op:
         *batch, t, d = call[query].shape
         s, d_value = call[key].shape[-2], call[value].shape[-1]
         scores = costs.matmul_flops(t, d, s, prod(batch)) + costs.matmul_flops(t, s, d_value, prod(batch))
         return _moved(call, "matmul", scores * products // 2)
+
+    return rule
+
+
+def _recurrent(products: int) -> Rule:
+    """One direction of one recurrent layer: every step of every sequence goes through both weight matrices."""
+
+    def rule(call: Call) -> Op:
+        weights = [value for name, value in call.arguments.items() if name in ("weight0", "weight1", "weight2")]
+        steps = call["input"].numel() // call["input"].shape[-1]  # N·T
+        flops = 2 * steps * sum(weight.numel() for weight in weights if weight.dim() == 2)
+        return _moved(call, "matmul", flops * products)
 
     return rule
 
@@ -247,6 +259,8 @@ RULES: Mapping[str, Rule] = {
     "_scaled_dot_product_flash_attention_for_cpu": _attention(2),
     # the scores once more, then the gradients of V, of the scores, of Q and of K: five products of the same size
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention(5),
+    "mkldnn_rnn_layer": _recurrent(1),
+    "mkldnn_rnn_layer_backward": _recurrent(2),  # of the input and of the weights
     # pooling
     "max_pool2d_with_indices": _pool,
     "max_pool2d_with_indices_backward": _pool_backward,
@@ -255,7 +269,9 @@ RULES: Mapping[str, Rule] = {
     "_adaptive_avg_pool2d": _whole_pool,
     "_adaptive_avg_pool2d_backward": _pool_backward,
     # elementwise: one operation per element unless the formula has more; a transcendental function counts as one
-    **dict.fromkeys(("relu", "threshold_backward", "hardtanh", "hardtanh_backward", "clamp", "clamp_min"), _elementwise(1)),
+    **dict.fromkeys(
+        ("relu", "threshold_backward", "hardtanh", "hardtanh_backward", "clamp", "clamp_min"), _elementwise(1)
+    ),
     **dict.fromkeys(("add", "sub", "rsub", "mul", "div", "neg", "abs", "maximum", "minimum", "where"), _elementwise(1)),
     **dict.fromkeys(("exp", "log", "sqrt", "rsqrt", "pow", "reciprocal", "sin", "cos", "tanh"), _elementwise(1)),
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "logical_not", "logical_and", "bitwise_not"), _elementwise(0)),
@@ -271,12 +287,17 @@ RULES: Mapping[str, Rule] = {
     "silu_backward": _elementwise(8),
     "gelu": _elementwise(5),  # 0.5·x·(1 + erf(x / √2))
     "gelu_backward": _elementwise(10),
+    "hardsigmoid": _elementwise(4),  # min(max(x + 3, 0), 6) / 6
+    "hardsigmoid_backward": _elementwise(2),
+    "hardswish": _elementwise(5),
+    "hardswish_backward": _elementwise(4),
     "native_dropout": _elementwise(2),
     "bernoulli": _elementwise(1),
     # reductions
     **dict.fromkeys(("sum", "mean", "amax", "amin", "max", "min", "argmax", "cumsum"), _reduction(1)),
     **dict.fromkeys(("var", "std", "var_mean", "linalg_vector_norm", "norm"), _reduction(3)),
     "_softmax": _reduction(5),  # maximum, difference, exp, sum, quotient
+    "_safe_softmax": _reduction(5),
     "_log_softmax": _reduction(5),
     "_softmax_backward_data": _reduction(4),
     "_log_softmax_backward_data": _reduction(4),

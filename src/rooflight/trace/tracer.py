@@ -1,7 +1,9 @@
 """One step of a model, run on tensors that have shapes and no memory, and written down as a Trace."""
 
 import contextlib
+import copy
 import gc
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import accumulate
@@ -10,12 +12,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeCopyMode, FakeTensorMode
-from torch._subclasses.fake_tensor import DataDependentOutputException as DataDependent
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeCopyMode,
+    FakeTensorMode,
+)
 
 from rooflight.core.errors import ConfigError, TraceError, nearest
 from rooflight.core.types import Lifetime, Op, Trace, Workload
 from rooflight.trace.recorder import Recorder
+from rooflight.trace.rules import tensors
 
 Loss = Callable[[Any, Any], Tensor]
 
@@ -65,30 +72,36 @@ def trace(
     loss         (model output, target) → scalar
     make_input   workload → one batch
     make_target  model output → target
-    returns      the second step, so that the optimizer's state is there; gradients are None between steps. Buffers
-                 count as parameters in the lifetimes; `parameters` and `parameter_bytes` count what is trained or could be
+    returns      the second step, so that the optimizer's state is there; gradients are None between steps. In the
+                 lifetimes buffers are parameters too; `parameters` and `parameter_bytes` do not count them
     raises       ConfigError for a dtype or optimizer that is not known; TraceError if the model depends on its input's
                  values or does not fit the shapes
     """
     _check(workload)
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
     try:
-        with _no_collection(), torch.random.fork_rng(devices=[]):
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            mode = _Shapes(allow_non_fake_inputs=True)
             fake = _fake(model, workload, mode)
             with mode:
                 recorder = _record(fake, workload, loss, make_input, make_target)
-                lifetimes = recorder.lifetimes()
-    except (DataDependent, DynamicOutputShapeException) as error:
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
         raise TraceError(
             f"{workload.model} cannot be traced: it asks for the value of a tensor ({error.func}), and a trace has "
             "shapes only. Try a model whose path does not depend on values."
         ) from error
-    except (RuntimeError, TypeError, IndexError) as error:
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise TraceError(
             f"{workload.model} does not run on input {workload.input_shape} at batch {workload.batch}: {error}. "
             "Try the input shape that the model was made for."
         ) from error
-    return _trace(fake, workload, tuple(recorder.ops), lifetimes)
+    return _trace(fake, workload, tuple(recorder.ops), recorder.lifetimes())
+
+
+class _Shapes(FakeTensorMode):  # type: ignore[no-untyped-call]
+    """Tensors with shapes and no memory. A copied layer stays in the same mode as the one it was copied from."""
+
+    def __deepcopy__(self, memo: object) -> "_Shapes":
+        return self
 
 
 def _trace(model: nn.Module, workload: Workload, ops: tuple[Op, ...], lifetimes: tuple[Lifetime, ...]) -> Trace:
@@ -127,13 +140,10 @@ def _check(workload: Workload) -> None:
 def _fake(model: nn.Module | Callable[[], nn.Module], workload: Workload, mode: FakeTensorMode) -> nn.Module:
     """The model with weights that have no memory, in the layout and the mode that the workload asks for."""
     if isinstance(model, nn.Module):
-        import copy
-
         with FakeCopyMode(mode):
             fake = copy.deepcopy(model)
     else:
-        with mode:
-            fake = model()
+        fake = _build(model, mode)
     with mode:
         for parameter in fake.parameters() if workload.channels_last else ():
             if parameter.dim() == 4:
@@ -141,28 +151,40 @@ def _fake(model: nn.Module | Callable[[], nn.Module], workload: Workload, mode: 
     return fake.train(workload.task == "train")
 
 
+def _build(build: Callable[[], nn.Module], mode: FakeTensorMode) -> nn.Module:
+    try:
+        with mode:
+            return build()
+    except DataDependentOutputException:
+        # Its constructor looks at values (trunc_normal_ does): build it with memory for its weights, then forget them.
+        with FakeCopyMode(mode):
+            return copy.deepcopy(build())
+
+
 def _record(
-    model: nn.Module, workload: Workload, loss: Loss, make_input: Callable[[Workload], Tensor], make_target: Any
+    model: nn.Module,
+    workload: Workload,
+    loss: Loss,
+    make_input: Callable[[Workload], Tensor],
+    make_target: Callable[[Any], Any],
 ) -> Recorder:
-    """Run the step twice and record the second."""
+    """Run the step once so that everything that stays is there, then once more and record it."""
     recorder = Recorder()
     x = make_input(workload)
-    if workload.task == "infer":
-        for watching in (contextlib.nullcontext(), recorder):
-            recorder.follow([*model.parameters(), *model.buffers()], "parameter")
-            recorder.follow([x], "input")
-            with watching, torch.no_grad(), _autocast(workload):
-                model(x)
-        return recorder
-    optimizer = OPTIMIZERS[workload.optimizer or ""](list(model.parameters()))
     with torch.no_grad(), _autocast(workload):
-        target = make_target(model(x))
-    _train_step(model, optimizer, x, target, workload, loss, Recorder())
+        target = make_target(model(x)) if workload.task == "train" else None
+    if workload.task == "train":
+        optimizer = OPTIMIZERS[workload.optimizer or ""](model.parameters())
+        step = partial(_train_step, model, optimizer, x, target, workload, loss)
+        step(Recorder())
+        recorder.follow(_state(optimizer), "optimizer_state")
+    else:
+        step = partial(_infer_step, model, x, workload)
+        step(Recorder())
     recorder.follow([*model.parameters(), *model.buffers()], "parameter")
-    recorder.follow(_state(optimizer), "optimizer_state")
-    recorder.follow([x, target], "input")
+    recorder.follow(tensors([x, target]), "input")
     with recorder:
-        _train_step(model, optimizer, x, target, workload, loss, recorder)
+        step(recorder)
     return recorder
 
 
@@ -179,11 +201,17 @@ def _train_step(
     with _autocast(workload):
         value = loss(model(x), target)
     recorder.phase = "backward"
-    value.backward()
-    recorder.follow((p.grad for p in model.parameters() if p.grad is not None), "gradient")
+    torch.autograd.backward(value)
+    recorder.follow([p.grad for p in model.parameters() if p.grad is not None], "gradient")
     recorder.phase = "optimizer"
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+
+
+def _infer_step(model: nn.Module, x: Tensor, workload: Workload, recorder: Recorder) -> None:
+    recorder.phase = "forward"
+    with torch.no_grad(), _autocast(workload):
+        model(x)
 
 
 def _state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -196,13 +224,19 @@ def _autocast(workload: Workload) -> torch.autocast:
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: it would end lifetimes at a moment that differs from run to run."""
-    was_enabled = gc.isenabled()
+def _quiet() -> Iterator[None]:
+    """No garbage collection, which would end lifetimes at a moment that differs from run to run, and no fused encoder
+    layer, which would hide its operators behind one name."""
+    was_enabled, was_fused = gc.isenabled(), torch.backends.mha.get_fastpath_enabled()
     gc.collect()
     gc.disable()
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Copying a layer asks for its address; without memory there is none, and torch warns and clones it.
+            warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
+            yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(was_fused)
         if was_enabled:
             gc.enable()
