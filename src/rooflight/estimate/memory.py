@@ -61,8 +61,9 @@ def max_batch(small: Trace, large: Trace, memory_bytes: int) -> int | None:
     step = large.workload.batch - small.workload.batch
     if step <= 0 or [op.name for op in small.ops] != [op.name for op in large.ops]:
         raise TraceError(
-            f"the largest batch needs two traces of the same step, the second at a larger batch; given were "
-            f"{len(small.ops)} operators at batch {small.workload.batch} and {len(large.ops)} at {large.workload.batch}."
+            f"the largest batch needs two traces of the same step, the second at a larger batch; found were "
+            f"{len(small.ops)} operators at batch {small.workload.batch}, {len(large.ops)} at {large.workload.batch}. "
+            "Try the same model and settings at two batches, the smaller first."
         )
     limits = []
     for low, high in zip(timeline(small), timeline(large), strict=True):

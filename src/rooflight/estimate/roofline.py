@@ -1,14 +1,17 @@
 """Time, from a trace and a device's rates: the roofline, operator by operator."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import fsum
 
 from rooflight.core.errors import SpecError, TraceError
 from rooflight.core.types import Estimate, GpuSpec, Op, Trace
 from rooflight.core.units import show_bytes, show_percent, show_seconds
 
 PRODUCTS = frozenset({"convolution", "matmul"})  # the model FLOPs that MFU counts
+
+BOUNDS = ("compute", "memory", "launch")  # of equals the first is named
 
 
 def op_seconds(op: Op, spec: GpuSpec) -> tuple[float, str]:
@@ -18,7 +21,7 @@ def op_seconds(op: Op, spec: GpuSpec) -> tuple[float, str]:
     source  Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009
     """
     parts = _parts(op, spec)
-    bound = max(parts, key=parts.__getitem__)  # of equals the first: compute, then memory
+    bound = max(BOUNDS, key=parts.__getitem__)
     return parts[bound], bound
 
 
@@ -27,14 +30,14 @@ def estimate(trace: Trace, spec: GpuSpec, *, asynchronous: bool = True) -> Estim
 
     asynchronous  True for a GPU: the host issues operators while the device works, so the step takes the longer of the
                   two. False for a CPU, where the thread that issues an operator also runs it: the step is the sum
-    returns       samples_per_second between low (within an operator nothing overlaps: compute, memory and launch add up)
-                  and high (everything overlaps across the whole step: the largest of the three sums); the rates are
-                  taken as reached, so kernels that fall short of them are slower than low
-    raises        SpecError for a dtype that the spec lacks, TraceError for a trace without operators
+    returns       samples_per_second between low (nothing overlaps: compute, memory and launch of every operator add
+                  up) and high (everything overlaps across the whole step: the largest of the three sums); the rates
+                  are taken as reached, so kernels that fall short of them can be slower than low
+    raises        SpecError for a dtype that the spec lacks, TraceError for a trace without work
     """
-    if not trace.ops:
-        raise TraceError(f"the trace of {trace.workload.model} holds no operator. Trace the model again.")
     step = _step(trace.ops, spec, asynchronous)
+    if not step.seconds:
+        raise TraceError(f"the trace of {trace.workload.model} holds no work to time. Trace the model again.")
     batch = trace.workload.batch
     return Estimate(
         gpu=spec.name,
@@ -58,21 +61,19 @@ class _Step:
     bound: str
 
 
-def _step(ops: Iterable[Op], spec: GpuSpec, asynchronous: bool) -> _Step:
-    """The step's time, its bounds, and what the largest share of it waits for."""
-    sums: Counter[str] = Counter()  # seconds of each part, were it alone
-    shares: Counter[str] = Counter()  # seconds of the operators that each part bounds
+def _step(ops: Sequence[Op], spec: GpuSpec, asynchronous: bool) -> _Step:
+    """The step's time, its bounds, and what the largest share of it waits for. fsum: the order of ops is no matter."""
+    alone = [_parts(op, spec) for op in ops]
+    sums = {name: fsum(parts[name] for parts in alone) for name in BOUNDS}
     worker = replace(spec, launch_seconds=None) if asynchronous else spec
-    for op in ops:
-        sums.update(_parts(op, spec))
-        seconds, bound = op_seconds(op, worker)
-        shares[bound] += seconds  # type: ignore[assignment]
-    if asynchronous and sums["launch"] > shares.total():
-        shares = Counter({"launch": sums["launch"]})
-    seconds = float(shares.total())
-    # Sums in a different order may differ in the last digit; the range must hold the value all the same.
-    shortest, longest = min(seconds, max(sums.values())), max(seconds, sums.total())
-    return _Step(seconds, shortest, longest, max(sorted(shares), key=shares.__getitem__))
+    bounded = [op_seconds(op, worker) for op in ops]
+    shares = {name: fsum(seconds for seconds, bound in bounded if bound == name) for name in BOUNDS}
+    worked = fsum(seconds for seconds, _ in bounded)
+    seconds, bound = worked, max(BOUNDS, key=shares.__getitem__)
+    if asynchronous and sums["launch"] > worked:
+        seconds, bound = sums["launch"], "launch"
+    # Rounding may part equal sums in the last digit; the range holds the value all the same.
+    return _Step(seconds, min(seconds, max(sums.values())), max(seconds, fsum(sums.values())), bound)
 
 
 def _parts(op: Op, spec: GpuSpec) -> dict[str, float]:

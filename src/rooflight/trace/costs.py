@@ -77,7 +77,7 @@ def conv2d_backward_cost(
 
 
 def conv_flops(weight: Shape, out: Shape) -> int:
-    """2·N·K·P·Q·(C / groups)·R·S. For a transposed convolution pass the input as `out`: it is the smaller of the two."""
+    """2·N·K·P·Q·(C / groups)·R·S. For a transposed convolution pass the input as `out`: the smaller of the two."""
     # weight[1:] is (C / groups, R, S); of a transposed convolution (K / groups, R, S), spread from each input element
     return 2 * prod(out) * prod(weight[1:])
 

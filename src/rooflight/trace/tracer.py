@@ -228,7 +228,6 @@ def _quiet() -> Iterator[None]:
     """No garbage collection, which would end lifetimes at a moment that differs from run to run, and no fused encoder
     layer, which would hide its operators behind one name."""
     was_enabled, was_fused = gc.isenabled(), torch.backends.mha.get_fastpath_enabled()
-    gc.collect()
     gc.disable()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
