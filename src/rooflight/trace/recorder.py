@@ -1,0 +1,107 @@
+"""Watches operators run and storages live and die: the part of tracing that keeps state."""
+
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from rooflight.core.types import Lifetime, Op, Phase
+from rooflight.trace.rules import named_arguments, op_cost, tensors, written_tensors
+
+Role = Literal["parameter", "gradient", "optimizer_state", "input", "activation"]
+
+# They hand out memory and put nothing into it: no work, so no Op. What they hand out is followed all the same.
+_ALLOCATIONS = frozenset({"aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty"})
+
+
+@dataclass(slots=True)
+class _Block:
+    """A storage being followed. last_op is None while it lives."""
+
+    bytes: int
+    first_op: int
+    role: Role
+    last_op: int | None = None
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records every operator that runs inside it, and the storages that they make.
+
+    Views and questions about a tensor (its device, a profiler's mark) do no work and are not recorded. A storage is
+    followed by a weak reference: it dies when its last tensor does, in Python or in autograd's saved tensors.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.phase: Phase = "forward"
+        self.ops: list[Op] = []
+        self._blocks: list[_Block] = []
+        self._living: dict[int, tuple[_Block, weakref.ref[torch.UntypedStorage]]] = {}
+
+    def follow(self, found: Iterable[Tensor], role: Role) -> None:
+        """Follow the storages of these tensors from the next operator on, or give those already followed this role."""
+        for tensor in found:
+            storage = tensor.untyped_storage()
+            known = self._living.get(storage._cdata)
+            if known is None:
+                self._start(storage, len(self.ops), role)
+            else:
+                known[0].role = role
+
+    def lifetimes(self) -> tuple[Lifetime, ...]:
+        """Of every storage so far, oldest first. One that still lives counts up to the last operator."""
+        last = len(self.ops) - 1
+        ended = [(block, last if block.last_op is None else block.last_op) for block in self._blocks]
+        # A block that came and went between two operators was never alive during one.
+        whole = [(block, end) for block, end in ended if block.bytes and end >= block.first_op]
+        return tuple(
+            Lifetime(bytes=block.bytes, first_op=block.first_op, last_op=end, role=block.role) for block, end in whole
+        )
+
+    def __torch_dispatch__(
+        self, func: torch._ops.OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = self._decomposed(func, args, kwargs)
+        if result is not NotImplemented:
+            return result
+        result = func(*args, **kwargs)
+        index = len(self.ops)  # before the Op joins: its outputs are alive from it on
+        if self._works(func, args, kwargs, result):
+            self.ops.append(replace(op_cost(func, args, kwargs, result), phase=self.phase))
+        for tensor in tensors(result):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self._living:
+                self._start(storage, index, "activation")
+        return result
+
+    def _decomposed(self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result by way of simpler operators, for a composite one (inference mode lets them through whole)."""
+        if func.namespace != "aten" or not func._can_decompose():
+            return NotImplemented
+        with self:
+            return func.decompose(*args, **kwargs)
+
+    def _works(self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
+        """Does the call make or change data? A view shares its storage with an input and changes nothing."""
+        if func._schema.name in _ALLOCATIONS:
+            return False
+        if func._schema.is_mutable:
+            return bool(written_tensors(func, named_arguments(func, args, kwargs), result))
+        inputs = {tensor.untyped_storage()._cdata for tensor in tensors([*args, *kwargs.values()])}
+        return any(tensor.untyped_storage()._cdata not in inputs for tensor in tensors(result))
+
+    def _start(self, storage: torch.UntypedStorage, index: int, role: Role) -> None:
+        block = _Block(storage.nbytes(), index, role)
+        key = storage._cdata
+        self._blocks.append(block)
+        self._living[key] = (block, weakref.ref(storage, partial(self._end, key)))
+
+    def _end(self, key: int, _: object) -> None:
+        block, _ = self._living.pop(key)
+        block.last_op = len(self.ops) - 1
