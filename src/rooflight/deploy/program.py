@@ -1,6 +1,7 @@
 """torch.export: the model as a graph, in a .pt2 file that PyTorch runs without the model's source."""
 
 import copy
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,8 +46,11 @@ def frozen_copy(model: torch.nn.Module) -> torch.nn.Module:
 def write_program(program: torch.export.ExportedProgram, path: Path, properties: Mapping[str, object]) -> None:
     """Save as a .pt2 archive; the properties go in as JSON, one extra file each."""
     extra = {name: json.dumps(value, ensure_ascii=False) for name, value in properties.items()}
-    with quiet(), path.open("wb") as file:
-        torch.export.save(program, file, extra_files=extra)
+    # Into memory first: torch's archive writer, on a full disk, ends the whole process from a destructor (2.14).
+    archive = io.BytesIO()
+    with quiet():
+        torch.export.save(program, archive, extra_files=extra)
+    path.write_bytes(archive.getbuffer())
 
 
 def program_runner(path: Path, *, device: str | torch.device = "cpu", sha256: str | None = None) -> Runner:
