@@ -1,0 +1,183 @@
+"""A training run as one HTML page: nothing to install, nothing fetched, as readable in ten years as today."""
+
+import math
+from pathlib import PurePath
+
+from rooflight.core.runs import Artifact, Prediction, TrainResult
+from rooflight.core.units import show_count, show_percent, show_rate, show_seconds
+from rooflight.report.curves import Line, chart, legend
+from rooflight.report.markup import Markup, join, tag
+from rooflight.report.matrix import MOST_CLASSES, class_table, confusion_matrix, worst_confusions
+from rooflight.report.sections import comparisons, configuration, environment, epochs_table, exports, predicted
+from rooflight.report.style import STYLE
+
+# The page may use its own style sheet and nothing else: no script, no image, no font, no address.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def run_page(
+    result: TrainResult,
+    *,
+    artifacts: tuple[Artifact, ...] = (),
+    predictions: tuple[Prediction, ...] = (),
+) -> str:
+    """The whole page. Figures that are not finite are shown as "not finite", never drawn.
+
+    artifacts    exports of this run, with their parity
+    predictions  what the model says of some inputs
+    """
+    parts = [
+        ("figures", "At a glance", _figures(result)),
+        ("curves", "Training curves", _curves(result)),
+        ("classes", "Where it is right, and where not", _classes(result)),
+        ("predicted", "Predicted and measured", comparisons(result.comparisons)),
+        ("exports", "Exports", exports(artifacts) if artifacts else None),
+        ("verdicts", "What it says", predicted(predictions) if predictions else None),
+        ("configuration", "Configuration", configuration(result.config)),
+        ("environment", "Environment", environment(result)),
+    ]
+    shown = [(key, title, content) for key, title, content in parts if content is not None]
+    body = tag(
+        "body",
+        tag("a", "Skip to the figures", href="#figures", class_="skip"),
+        _head_line(result),
+        tag("nav", tag("ul", [_link(key, title) for key, title, _ in shown]), aria_label="Sections"),
+        tag("main", [_section(key, title, content) for key, title, content in shown]),
+        tag("footer", tag("p", f"Made by Rooflight from {result.run}/result.json. {result.environment.date}")),
+    )
+    return f'<!DOCTYPE html>\n<html lang="en">\n{_head(result)}\n{body}\n</html>\n'
+
+
+def show_share(share: float) -> str:
+    """A percentage, or the words for a figure that is none."""
+    return show_percent(share) if math.isfinite(share) else "not finite"
+
+
+def _head(result: TrainResult) -> Markup:
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{result.config.model} on {result.data.name}: {show_share(result.evaluation.accuracy)}"),
+        tag("style", Markup(STYLE)),
+    )
+
+
+def _head_line(result: TrainResult) -> Markup:
+    run = PurePath(result.run).name
+    return tag(
+        "header",
+        tag("p", f"Rooflight · training run {run}", class_="eyebrow"),
+        tag("h1", f"{result.config.model} on {result.data.name}"),
+    )
+
+
+def _link(key: str, title: str) -> Markup:
+    return tag("li", tag("a", title, href=f"#{key}"))
+
+
+def _section(key: str, title: str, content: Markup) -> Markup:
+    heading = tag("h2", title, id=f"{key}-title")
+    return tag("section", heading, content, id=key, aria_labelledby=f"{key}-title", tabindex="-1")
+
+
+def _figures(result: TrainResult) -> Markup:
+    evaluation, data = result.evaluation, result.data
+    right = round(evaluation.accuracy * evaluation.count) if math.isfinite(evaluation.accuracy) else None
+    told = f"{right:,} of {evaluation.count:,} held-out images right" if right is not None else "no image counted"
+    lead = tag(
+        "div",
+        tag("p", show_share(evaluation.accuracy), class_="big"),
+        tag("p", "test accuracy", class_="label"),
+        tag("p", told + _interval(evaluation.accuracy, evaluation.count), class_="aside"),
+        class_="lead",
+    )
+    figures = [
+        (
+            "throughput",
+            show_rate(result.samples_per_second),
+            f"{show_seconds(result.step_seconds)} a step of {result.config.batch}, median of the epochs",
+        ),
+        ("device", result.device, f"first step done after {show_seconds(result.first_step_seconds)}"),
+        ("dtype", result.dtype, "of the matrix products"),
+        (
+            "model",
+            f"{show_count(result.parameters)} parameters",
+            f"{result.steps:,} steps, {len(result.epochs)} {'epoch' if len(result.epochs) == 1 else 'epochs'}",
+        ),
+        (
+            "data",
+            f"{data.train_count:,} + {data.test_count:,}",
+            f"images to train and to test, {len(data.classes)} classes",
+        ),
+        ("checksum", data.sha256[:12], "first digits of the data's SHA-256"),
+    ]
+    grid = tag("dl", [_figure(*figure) for figure in figures], class_="grid")
+    why = tag("ul", [tag("li", reason) for reason in result.reasons], class_="why") if result.reasons else None
+    return join(tag("div", lead, grid, class_="figures"), tag("h3", "Chosen for you, and why") if why else None, why)
+
+
+def _figure(label: str, value: str, aside: str) -> Markup:
+    return tag("div", tag("dt", label), tag("dd", value, class_="value"), tag("dd", aside, class_="aside"))
+
+
+def _interval(accuracy: float, count: int) -> str:
+    """Wilson's 95 % interval: how far another test set of this size could have moved the figure."""
+    if not math.isfinite(accuracy) or count == 0:
+        return ""
+    z = 1.96
+    middle = (accuracy + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(accuracy * (1 - accuracy) / count + z * z / (4 * count * count))
+    return f"; 95 % interval {show_percent(middle - half)} to {show_percent(middle + half)}"
+
+
+def _curves(result: TrainResult) -> Markup | None:
+    if not result.epochs:
+        return None
+    epochs = tuple(record.epoch for record in result.epochs)
+
+    def lines(what: str) -> list[Line]:
+        return [
+            Line(
+                name=name, style=name, x=epochs, y=tuple(getattr(record, f"{name}_{what}") for record in result.epochs)
+            )
+            for name in ("train", "test")
+        ]
+
+    loss = chart("Loss by epoch", lines("loss"), show=lambda value: f"{value:.3g}")
+    accuracy = chart("Accuracy by epoch", lines("accuracy"), show=_short_percent, most=1.0)
+    plots = [
+        tag("figure", tag("figcaption", tag("h3", "Accuracy"), legend(lines("accuracy"))), accuracy),
+        tag("figure", tag("figcaption", tag("h3", "Loss"), legend(lines("loss"))), loss),
+    ]
+    numbers = tag("details", tag("summary", "Every epoch in numbers"), epochs_table(result.epochs))
+    return join(tag("div", plots, class_="plots"), numbers)
+
+
+def _classes(result: TrainResult) -> Markup | None:
+    classes, confusion = result.data.classes, result.evaluation.confusion
+    if not confusion:
+        return None
+    matrix = (
+        join(tag("p", _KEY, class_="note"), confusion_matrix(classes, confusion))
+        if len(classes) <= MOST_CLASSES
+        else tag("p", f"The matrix of {len(classes)} classes is left out; it is in result.json.", class_="note")
+    )
+    return join(
+        worst_confusions(classes, confusion), matrix, tag("h3", "Class by class"), class_table(classes, confusion)
+    )
+
+
+_KEY = join(
+    tag("span", class_="key hit", aria_hidden="true"),
+    "right, as a share of the true class  ",
+    tag("span", class_="key miss", aria_hidden="true"),
+    "mistaken, on a scale of its own",
+)
+
+
+def _short_percent(share: float) -> str:
+    """`0.9` → "90 %", `0.925` → "92.5 %"."""
+    return f"{share * 100:.1f}".removesuffix(".0") + " %"
