@@ -29,7 +29,7 @@ def check_parity(
     samples      (N, C, H, W) real, normalised inputs, repeated where a batch asks for more; None: seeded random ones
     raises       BackendError if a batch size is refused, if shapes differ, or if one side gives NaN or infinity
     """
-    inputs = _random_inputs(input_shape, max(batches)) if samples is None else samples
+    inputs = _random_inputs(input_shape, max(batches)) if samples is None else samples.to("cpu", torch.float32)
     if tuple(inputs.shape[1:]) != input_shape or len(inputs) == 0:
         raise ShapeError(f"the samples have shape {tuple(inputs.shape)}, the model takes (N, {_show(input_shape)}).")
     return tuple(_compare(reference, exported, _take(inputs, batch), TOLERANCE[dtype]) for batch in batches)

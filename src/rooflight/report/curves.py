@@ -101,7 +101,7 @@ def _grid(y: Scale, ticks: Sequence[float], show: Callable[[float], str]) -> Mar
     rows = []
     for tick in ticks:
         level = y.at(tick)
-        style = "axis" if tick == ticks[0] else "grid"
+        style = "axis" if tick == ticks[0] else "level"
         rows.append(tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=level, y2=level, class_=style))
         rows.append(tag("text", show(tick), x=_LEFT - 8, y=level + 4, text_anchor="end"))
     return tag("g", rows, aria_hidden="true")

@@ -8,7 +8,16 @@ from rooflight.core.units import show_count, show_percent, show_rate, show_secon
 from rooflight.report.curves import Line, chart, legend
 from rooflight.report.markup import Markup, join, tag
 from rooflight.report.matrix import MOST_CLASSES, class_table, confusion_matrix, worst_confusions
-from rooflight.report.sections import comparisons, configuration, environment, epochs_table, exports, predicted
+from rooflight.report.sections import (
+    comparisons,
+    configuration,
+    environment,
+    epochs_table,
+    exports,
+    predicted,
+    show_share,
+    show_value,
+)
 from rooflight.report.style import STYLE
 
 # The page may use its own style sheet and nothing else: no script, no image, no font, no address.
@@ -27,30 +36,25 @@ def run_page(
     predictions  what the model says of some inputs
     """
     parts = [
-        ("figures", "At a glance", _figures(result)),
-        ("curves", "Training curves", _curves(result)),
-        ("classes", "Where it is right, and where not", _classes(result)),
-        ("predicted", "Predicted and measured", comparisons(result.comparisons)),
-        ("exports", "Exports", exports(artifacts) if artifacts else None),
-        ("verdicts", "What it says", predicted(predictions) if predictions else None),
-        ("configuration", "Configuration", configuration(result.config)),
-        ("environment", "Environment", environment(result)),
+        ("figures", "Figures", "At a glance", _figures(result)),
+        ("curves", "Curves", "Training curves", _curves(result)),
+        ("classes", "Classes", "Where it is right, and where not", _classes(result)),
+        ("predicted", "Predicted", "Predicted and measured", comparisons(result.comparisons)),
+        ("exports", "Exports", "Exports", exports(artifacts) if artifacts else None),
+        ("verdicts", "Verdicts", "What it says", predicted(predictions) if predictions else None),
+        ("configuration", "Configuration", "Configuration", configuration(result.config)),
+        ("environment", "Environment", "Environment", environment(result)),
     ]
-    shown = [(key, title, content) for key, title, content in parts if content is not None]
+    shown = [(key, short, title, content) for key, short, title, content in parts if content is not None]
     body = tag(
         "body",
         tag("a", "Skip to the figures", href="#figures", class_="skip"),
         _head_line(result),
-        tag("nav", tag("ul", [_link(key, title) for key, title, _ in shown]), aria_label="Sections"),
-        tag("main", [_section(key, title, content) for key, title, content in shown]),
+        tag("nav", tag("ul", [_link(key, short) for key, short, _, _ in shown]), aria_label="Sections"),
+        tag("main", [_section(key, title, content) for key, _, title, content in shown]),
         tag("footer", tag("p", f"Made by Rooflight from {result.run}/result.json. {result.environment.date}")),
     )
     return f'<!DOCTYPE html>\n<html lang="en">\n{_head(result)}\n{body}\n</html>\n'
-
-
-def show_share(share: float) -> str:
-    """A percentage, or the words for a figure that is none."""
-    return show_percent(share) if math.isfinite(share) else "not finite"
 
 
 def _head(result: TrainResult) -> Markup:
@@ -91,6 +95,7 @@ def _figures(result: TrainResult) -> Markup:
         "div",
         tag("p", show_share(evaluation.accuracy), class_="big"),
         tag("p", "test accuracy", class_="label"),
+        tag("p", f"test loss {show_value(evaluation.loss, '')}", class_="aside"),
         tag("p", told + _interval(evaluation.accuracy, evaluation.count), class_="aside"),
         class_="lead",
     )
@@ -130,7 +135,8 @@ def _interval(accuracy: float, count: int) -> str:
     z = 1.96
     middle = (accuracy + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(accuracy * (1 - accuracy) / count + z * z / (4 * count * count))
-    return f"; 95 % interval {show_percent(middle - half)} to {show_percent(middle + half)}"
+    words = f"; 95 % interval {show_percent(middle - half)} to {show_percent(middle + half)}"
+    return words.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _curves(result: TrainResult) -> Markup | None:
@@ -161,20 +167,21 @@ def _classes(result: TrainResult) -> Markup | None:
     if not confusion:
         return None
     matrix = (
-        join(tag("p", _KEY, class_="note"), confusion_matrix(classes, confusion))
+        join(_KEYS, confusion_matrix(classes, confusion))
         if len(classes) <= MOST_CLASSES
         else tag("p", f"The matrix of {len(classes)} classes is left out; it is in result.json.", class_="note")
     )
+    by_class = join(tag("h3", "Class by class"), class_table(classes, confusion))
     return join(
-        worst_confusions(classes, confusion), matrix, tag("h3", "Class by class"), class_table(classes, confusion)
+        worst_confusions(classes, confusion), tag("div", tag("div", matrix), tag("div", by_class), class_="classes")
     )
 
 
-_KEY = join(
-    tag("span", class_="key hit", aria_hidden="true"),
-    "right, as a share of the true class  ",
-    tag("span", class_="key miss", aria_hidden="true"),
-    "mistaken, on a scale of its own",
+_KEYS = tag(
+    "p",
+    tag("span", tag("span", class_="key hit", aria_hidden="true"), "right, as a share of the true class"),
+    tag("span", tag("span", class_="key miss", aria_hidden="true"), "mistaken, on a scale of its own"),
+    class_="note keys",
 )
 
 

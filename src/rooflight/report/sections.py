@@ -26,6 +26,11 @@ def show_value(value: float, unit: str) -> str:
     return f"{value:,.4g} {unit}".rstrip()
 
 
+def show_share(share: float) -> str:
+    """A percentage, or the words for a figure that is none."""
+    return show_percent(share) if math.isfinite(share) else "not finite"
+
+
 def comparisons(rows: Sequence[Comparison]) -> Markup:
     """Each figure twice, as predicted before the run and as it came out."""
     if not rows:
@@ -39,7 +44,9 @@ def comparisons(rows: Sequence[Comparison]) -> Markup:
                     row.name,
                     show_value(row.predicted, row.unit),
                     show_value(row.measured, row.unit),
-                    show_percent(row.error, signed=True) if math.isfinite(row.error) else "not finite",
+                    show_percent(row.error, signed=True).replace("-", "−")
+                    if math.isfinite(row.error)
+                    else "not finite",
                 )
                 for row in rows
             ],
@@ -50,7 +57,7 @@ def comparisons(rows: Sequence[Comparison]) -> Markup:
 
 def exports(artifacts: Sequence[Artifact]) -> Markup:
     """Each exported file, and how far it is from PyTorch."""
-    return join(*[tag("article", _export(artifact)) for artifact in artifacts])
+    return tag("div", [tag("article", _export(artifact)) for artifact in artifacts], class_="exports")
 
 
 def _export(artifact: Artifact) -> Markup:
@@ -66,8 +73,8 @@ def _export(artifact: Artifact) -> Markup:
     rows: list[tuple[object, ...]] = [
         (
             parity.batch,
-            f"{parity.largest_difference:.2e}",
-            f"{parity.tolerance:.2e}",
+            f"{parity.largest_difference:.2g}",
+            f"{parity.tolerance:.2g}",
             tag("span", "✓ yes" if parity.agrees else "✗ no", class_="yes" if parity.agrees else "no"),
         )
         for parity in artifact.parity
@@ -151,8 +158,8 @@ def epochs_table(epochs: Sequence[EpochRecord]) -> Markup:
             record.epoch,
             show_value(record.train_loss, ""),
             show_value(record.test_loss, ""),
-            show_percent(record.train_accuracy),
-            show_percent(record.test_accuracy),
+            show_share(record.train_accuracy),
+            show_share(record.test_accuracy),
             f"{record.lr:.2e}",
             f"{record.samples_per_second:,.0f}",
         )

@@ -4,13 +4,12 @@ STYLE = """
 :root {
   color-scheme: light dark;
   --paper: #fbfaf8; --card: #ffffff; --ink: #1d2025; --soft: #5c6470; --rule: #e2e0da; --grid: #ecebe6;
-  --accent: #1f5fbf; --on-accent: #ffffff; --train: #8a8f98; --miss: #c2571a;
-  --mono: ui-monospace, SFMono-Regular, Menlo, Consolas, "Noto Sans Mono CJK KR", monospace;
+  --accent: #1f5fbf; --on-accent: #ffffff; --train: #8a8f98; --miss: #c2571a; --shade: rgb(0 0 0 / 0.16);
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14161a; --card: #1b1e24; --ink: #e8e9ec; --soft: #a2a9b4; --rule: #31353d; --grid: #282c33;
-    --accent: #7fb0ff; --on-accent: #0c1626; --train: #8d95a2; --miss: #f0914f;
+    --accent: #7fb0ff; --on-accent: #0c1626; --train: #8d95a2; --miss: #f0914f; --shade: rgb(0 0 0 / 0.75);
   }
 }
 * { box-sizing: border-box; }
@@ -61,7 +60,7 @@ figcaption { display: flex; justify-content: space-between; align-items: baselin
 figcaption h3 { margin: 0 0 0.4rem; }
 .chart { display: block; width: 100%; height: auto; }
 .chart text { font-size: 12px; fill: var(--soft); font-variant-numeric: tabular-nums; }
-.chart .grid { display: inline; stroke: var(--grid); }
+.chart .level { stroke: var(--grid); }
 .chart .axis { stroke: var(--soft); }
 .test path, .train path { fill: none; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round; }
 .test path { stroke: var(--accent); } .test circle { fill: var(--accent); }
@@ -74,12 +73,18 @@ details { margin-top: 1.25rem; }
 summary { cursor: pointer; color: var(--accent); font-size: 0.9rem; width: fit-content; }
 details[open] summary { margin-bottom: 0.75rem; }
 
-.scroll { overflow-x: auto; max-width: 100%; }
+.scroll { overflow-x: auto; max-width: 100%;  /* a shadow on the side where there is more */
+  background: linear-gradient(to right, var(--paper) 1.5rem, transparent 3rem) local,
+    linear-gradient(to left, var(--paper) 1.5rem, transparent 3rem) local,
+    linear-gradient(to right, var(--shade), transparent 0.9rem),
+    linear-gradient(to left, var(--shade), transparent 0.9rem);
+}
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; min-width: min(100%, 34rem); }
 caption { text-align: left; padding-bottom: 0.6rem; }
 th { text-align: left; font-weight: 600; }
 thead th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th, td { padding: 0.42rem 1.4rem 0.42rem 0; vertical-align: top; }
+tr > :last-child { padding-right: 0; }
 tbody tr + tr > * { border-top: 1px solid var(--grid); }
 .num { text-align: right; white-space: nowrap; }
 .yes { color: var(--accent); font-weight: 600; } .no { color: var(--miss); font-weight: 600; }
@@ -87,11 +92,16 @@ h3 .yes, h3 .no { margin-left: 0.5rem; font-size: 0.875rem; }
 .badge { margin-left: 0.3rem; padding: 0 0.4rem; border: 1px solid var(--accent); border-radius: 1rem;
   color: var(--accent); font-size: 0.75rem; }
 
+.exports { display: grid; gap: 0 3rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
+.exports article { min-width: 0; } .exports h3 { margin-top: 0.5rem; } .exports table { min-width: 100%; }
+.classes { display: grid; gap: 1rem 2.5rem; grid-template-columns: minmax(0, auto) minmax(0, 1fr); align-items: start; }
+.classes > div { min-width: 0; } .classes table { min-width: 0; } .classes :is(th, td) { padding-right: 0.8rem; }
+.classes .bar { width: 4rem; } .classes h3 { margin-top: 0; }
 .mistakes { margin: 0 0 1.4rem; padding-left: 1.25rem; }
+.keys > span { display: inline-block; margin-right: 1.25rem; }
 .lead-in { margin-bottom: 0.25rem; color: var(--soft); }
 .key { display: inline-block; width: 0.85rem; height: 0.85rem; margin: 0 0.4rem 0 0; border-radius: 3px;
   vertical-align: -1px; }
-.key + .key, .key.miss { margin-left: 1rem; }
 .key.hit { background: var(--accent); } .key.miss { background: var(--miss); }
 .matrix { border-collapse: separate; border-spacing: 2px; min-width: 0; }
 .matrix caption { position: sticky; left: 0; }
@@ -115,9 +125,10 @@ h3 .yes, h3 .no { margin-left: 0.5rem; font-size: 0.875rem; }
 .figure { display: inline-block; min-width: 3.6rem; }
 
 .pairs { display: grid; gap: 0.5rem 0; margin: 0.75rem 0 0; font-size: 0.9rem; }
-.pairs div { display: grid; grid-template-columns: 9rem 1fr; gap: 1rem; }
+.pairs div { display: grid; grid-template-columns: 7.5rem 1fr; gap: 1rem; }
 .pairs dd { margin: 0; overflow-wrap: anywhere; }
 
+@media (max-width: 62rem) { .classes { grid-template-columns: minmax(0, 1fr); } .classes h3 { margin-top: 1rem; } }
 @media (max-width: 44rem) {
   header { padding-top: 1.75rem; }
   .figures { grid-template-columns: 1fr; }
@@ -125,7 +136,8 @@ h3 .yes, h3 .no { margin-left: 0.5rem; font-size: 0.875rem; }
   .pairs div { grid-template-columns: 1fr; gap: 0; }
   .bar { width: 3.5rem; }
   .matrix tbody th { max-width: 6.5rem; }
-  th, td { padding-right: 0.9rem; }
+  table { font-size: 0.85rem; } th, td { padding-right: 0.7rem; }
+  .chart text { font-size: 14px; }
 }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 @media print {
@@ -135,6 +147,6 @@ h3 .yes, h3 .no { margin-left: 0.5rem; font-size: 0.875rem; }
   nav, .skip, summary { display: none; }
   details::details-content { content-visibility: visible; display: block; block-size: auto; }
   section { padding: 1rem 0; } h2, h3 { break-after: avoid; } figure, tr, article { break-inside: avoid; }
-  .scroll { overflow: visible; }
+  .scroll { overflow: visible; background: none; }
 }
 """
