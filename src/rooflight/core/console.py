@@ -1,4 +1,4 @@
-"""How a flow talks while it works. The command line hands in one that writes to stderr; in Python the default is silent."""
+"""How a flow talks while it works: to stderr from the command line, not at all from Python unless asked."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol

@@ -8,7 +8,7 @@ from rooflight.core.types import Comparison, Environment
 
 
 def setting(default: Any, help: str) -> Any:
-    """A field of a configuration: its default and its help text. Flags, --help and the file format are made from these."""
+    """A field of a configuration: its default and its help text, from which flags and --help are made."""
     return field(default=default, metadata={"help": help})
 
 
@@ -25,7 +25,9 @@ class TrainConfig:
     schedule: Literal["one-cycle", "constant"] = setting("one-cycle", "learning rate over the run")
     shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
     flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", "dtype of the matrix products (autocast)")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", "dtype of the matrix products (autocast)"
+    )
     device: str = setting("auto", "auto, cpu, cuda or cuda:1")
     seed: int = setting(0, "seed of weights, shuffling and augmentation")
 
@@ -53,7 +55,7 @@ class DataInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """What turns a decoded uint8 image into the model's input: resize to (height, width), then (x / 255 − mean) / std."""
+    """From a decoded uint8 image to the model's input: resize to (height, width), then (x / 255 − mean) / std."""
 
     channels: int
     height: int

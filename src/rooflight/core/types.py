@@ -1,4 +1,4 @@
-"""The currency: what rooms hand to each other. Plain, frozen, JSON both ways; unknown is None, and units are in the names."""
+"""The currency that rooms hand to each other: plain, frozen, JSON both ways. Unknown is None; units are in the names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Phase = Literal["forward", "backward", "optimizer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSpec:
-    """One device as its maker publishes it, or as `bench` measured it. Rates are dense: no sparsity, fp32 accumulation."""
+    """One device as its maker publishes it, or as it was measured. Rates are dense: no sparsity, fp32 accumulation."""
 
     name: str  # form factor and memory size are part of it: "H100 SXM5 80GB"
     driver_names: tuple[str, ...] = ()  # exact names the driver reports; no substring matching

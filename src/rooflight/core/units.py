@@ -1,4 +1,4 @@
-"""Units for people. Inside Rooflight everything is bytes, seconds and FLOPs; only this file knows GiB, ms and TFLOP/s."""
+"""Units for people. Elsewhere a number is in bytes, seconds or FLOPs; only this file knows GiB, ms and TFLOP/s."""
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 _DECIMAL = ("", "K", "M", "G", "T", "P")

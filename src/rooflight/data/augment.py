@@ -21,7 +21,7 @@ class Draw:
 
 
 def draw(n: int, generator: torch.Generator, *, shift: int, flip: bool) -> Draw:
-    """An independent draw for each of n samples: both shifts uniform in −shift to shift, mirrored with probability ½."""
+    """An independent draw for each of n samples: shifts uniform in −shift to shift, mirrored with probability ½."""
     device = generator.device
     moves = torch.randint(-shift, shift + 1, (2, n), generator=generator, device=device)
     mirrored = torch.randint(0, 2, (n,), generator=generator, device=device) * int(flip)

@@ -1,4 +1,4 @@
-"""Mini-batches of a set that lives on the device: shuffled, augmented and normalised there, without the host waiting."""
+"""Mini-batches of a set that lives on the device: shuffled, augmented, normalised there, and the host never waits."""
 
 from collections.abc import Iterator
 

@@ -36,7 +36,7 @@ def decode_image(path: Path, channels: int) -> Tensor:
 def fit_images(images: Tensor, channels: int, height: int, width: int) -> Tensor:
     """uint8 (N, C, H, W) to (N, channels, height, width): grey by the ITU-R 601 weights, antialiased bilinear resizing.
 
-    Images that fit already are returned as they are. Training and prediction share this function, so they cannot differ.
+    Images that fit already are returned as they are. Training and prediction share this function: they cannot differ.
     """
     if images.shape[1] != channels:
         images = _to_grey(images) if channels == 1 else images[:, :1].expand(-1, channels, -1, -1)

@@ -66,13 +66,13 @@ def _class_files(root: Path, notify: Callable[[str], None]) -> tuple[tuple[str, 
 
 
 def _split(files: list[tuple[int, Path]], root: Path) -> tuple[list[tuple[int, Path]], list[tuple[int, Path]]]:
-    """Hold out a share of each class. Which, depends on the file's path below `root` alone: new files move no old one."""
+    """Hold out a share of each class, by a hash of each file's path below `root`: the same files split the same way."""
     train, test = [], []
     for label in sorted({label for label, _ in files}):
         mine = [path for each, path in files if each == label]
         if len(mine) < 2:
             raise DataError(
-                f"the class folder {mine[0].parent} has 1 image; at least 2 are needed, one to train on and one to test with."
+                f"the class folder {mine[0].parent} has 1 image; at least 2 are needed, to train on and to test with."
             )
         mine.sort(key=lambda path: hashlib.sha256(path.relative_to(root).as_posix().encode()).digest())
         held_out = max(1, round(len(mine) * TEST_SHARE))

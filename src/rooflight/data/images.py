@@ -81,9 +81,7 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
     return Preprocessing(channels=channels, height=height, width=width, mean=tuple(means), std=tuple(stds))
 
 
-def _read(
-    data: str, data_dir: str | None, notify: Callable[[str], None], fit: tuple[int, int, int]
-) -> Arrays:
+def _read(data: str, data_dir: str | None, notify: Callable[[str], None], fit: tuple[int, int, int]) -> Arrays:
     if data == "bundled":
         return read_npz(bundled_path("fashion-mnist-12k.npz"), NAMED["fashion-mnist"], "bundled with Rooflight")
     if data in NAMED:

@@ -36,7 +36,9 @@ def read_npz(path: Path, named: Named | None, source: str) -> Arrays:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a readable .npz file ({error}). Try writing it again with numpy.savez.") from None
+        raise DataError(
+            f"{path} is not a readable .npz file ({error}). Try writing it again with numpy.savez."
+        ) from None
     missing = [key for key in NPZ_KEYS if key not in arrays]
     if missing:
         raise DataError(
@@ -83,7 +85,9 @@ def read_parquet(folder: Path, named: Named) -> Arrays:
 
     tensors: dict[str, tuple[Tensor, Tensor]] = {}
     for split in ("train", "test"):
-        rows = [row for file in sorted(folder.glob(f"{split}-*.parquet")) for row in parquet.read_table(file).to_pylist()]
+        rows = [
+            row for file in sorted(folder.glob(f"{split}-*.parquet")) for row in parquet.read_table(file).to_pylist()
+        ]
         packed = [torch.frombuffer(bytearray(row["image"]["bytes"]), dtype=torch.uint8) for row in rows]
         images = torch.stack([decode_image(content, mode=ImageReadMode.GRAY) for content in packed])
         tensors[split] = images, torch.tensor([row["label"] for row in rows], dtype=torch.int64)
@@ -111,7 +115,8 @@ def _pixels(array: Any, count: int, name: str, path: Path) -> Tensor:
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape:
         raise DataError(
-            f"{path}: {name} has the shape {array.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3."
+            f"{path}: {name} has the shape {array.shape}; images are (N, H, W), (N, H, W, C) or "
+            "(N, C, H, W) with C 1 or 3."
         )
     if len(array) != count:
         raise DataError(f"{path}: {name} has {len(array)} images, but {count} labels.")

@@ -20,4 +20,6 @@ def king_james() -> tuple[Verse, ...]:
     """All 31,103 verses, in order. The text is in the public domain."""
     lines = lzma.decompress(bundled_path("king-james.tsv.xz").read_bytes()).decode().splitlines()
     rows = (line.split("\t") for line in lines)
-    return tuple(Verse(book=book, chapter=int(chapter), verse=int(verse), text=text) for book, chapter, verse, text in rows)
+    return tuple(
+        Verse(book=book, chapter=int(chapter), verse=int(verse), text=text) for book, chapter, verse, text in rows
+    )

@@ -87,8 +87,8 @@ def _say_plan(planned: Plan) -> str:
 
 def _say_training(result: TrainResult) -> str:
     return (
-        f"{result.config.model}, {result.config.epochs} epochs of {result.data.train_count:,} {result.data.name} images "
-        f"at {show_rate(result.samples_per_second)}"
+        f"{result.config.model}, {result.config.epochs} epochs of {result.data.train_count:,} {result.data.name} "
+        f"images at {show_rate(result.samples_per_second)}"
     )
 
 

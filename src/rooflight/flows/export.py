@@ -29,9 +29,7 @@ class Exported:
     samples: str  # what the outputs were compared on
 
 
-def export(
-    run: Path, *, to: Target = "onnx", out: Path | None = None, console: Console | None = None
-) -> Report:
+def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: Console | None = None) -> Report:
     """One file with a dynamic batch, its outputs compared with PyTorch's at batches 1, 3 and 64.
 
     out  the folder; default RUN/export/FORMAT

@@ -11,7 +11,9 @@ def info() -> Report:
 
     machine = detect()
     tables = (_machine_table(machine), _gpu_table(machine), _framework_table(machine))
-    notes = machine.notes if machine.gpus else ("No GPU was found: training and inference run on the CPU.", *machine.notes)
+    notes = (
+        machine.notes if machine.gpus else ("No GPU was found: training and inference run on the CPU.", *machine.notes)
+    )
     return Report(answer=machine, tables=tuple(table for table in tables if table.rows), notes=notes)
 
 

@@ -1,4 +1,4 @@
-"""`rooflight plan`: what a training step will take, before it is run. First form: on this machine's measured roofline."""
+"""`rooflight plan`: what a step will take, before it is run. First form: on this machine's measured roofline."""
 
 from __future__ import annotations
 

@@ -102,7 +102,9 @@ def name_prediction(name: str, scores: Tensor, checkpoint: Checkpoint, top: int)
     """Class names and probabilities from one row of class scores."""
     probabilities = scores.float().softmax(0)
     values, places = probabilities.topk(min(top, len(checkpoint.classes)))
-    best = tuple((checkpoint.classes[place], value) for place, value in zip(places.tolist(), values.tolist(), strict=True))
+    best = tuple(
+        (checkpoint.classes[place], value) for place, value in zip(places.tolist(), values.tolist(), strict=True)
+    )
     return Prediction(input=name, label=best[0][0], probability=best[0][1], top=best)
 
 

@@ -102,9 +102,7 @@ def _test_batches(setting: Setting, images: ImageSet, preprocessing: Preprocessi
     from rooflight.data.batches import normalise
 
     device = setting.device
-    pairs = zip(
-        images.test_images.split(EVALUATION_BATCH), images.test_labels.split(EVALUATION_BATCH), strict=True
-    )
+    pairs = zip(images.test_images.split(EVALUATION_BATCH), images.test_labels.split(EVALUATION_BATCH), strict=True)
     return [(normalise(pixels.to(device), preprocessing), labels.to(device)) for pixels, labels in pairs]
 
 

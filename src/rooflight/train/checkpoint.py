@@ -57,7 +57,9 @@ def read_checkpoint(run: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
     weights = document.parent / checkpoint.weights
     # The name comes from a file that others may have written: it must stay in its folder.
     if weights.parent != document.parent or not weights.is_file() or sha256(weights) != checkpoint.weights_sha256:
-        raise DataError(f"{weights} is missing or damaged: its checksum is not the one in {document}. Try training again.")
+        raise DataError(
+            f"{weights} is missing or damaged: its checksum is not the one in {document}. Try training again."
+        )
     return checkpoint, safetensors.torch.load(weights.read_bytes())
 
 

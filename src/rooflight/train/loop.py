@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
@@ -44,7 +43,7 @@ def train_epochs(
     on_step: Callable[[int], None],
     on_epoch: Callable[[int, Totals], None],
 ) -> None:
-    """Train for some epochs. Precision and layout were decided before; what is watched or saved is the callbacks' affair.
+    """Train for some epochs. Precision and layout were decided before; watching and saving are the callbacks' affair.
 
     on_step   called with the number of samples after each step is issued
     on_epoch  called with the epoch, counted from 1, and its sums
@@ -54,9 +53,7 @@ def train_epochs(
         model.train()
         totals = Totals(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
         for images, labels in batches.epoch(epoch):
-            loss, scores = train_step(
-                model, images, labels, optimizer=optimizer, scaler=scaler, autocast=autocast
-            )
+            loss, scores = train_step(model, images, labels, optimizer=optimizer, scaler=scaler, autocast=autocast)
             scheduler.step()
             totals.loss += loss * len(labels)
             totals.correct += (scores.argmax(1) == labels).sum()
