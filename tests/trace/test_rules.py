@@ -61,7 +61,7 @@ def test_flops_are_those_of_torch(name: str) -> None:
     products = [op for op in costs.ops if op.kind in ("convolution", "matmul")]
     assert len(products) >= 2
     counted = sum(op.flops for op in products)
-    # torch counts the gradient of a grouped weight as if every channel met every other: once too often per further group
+    # torch counts the gradient of a grouped weight as if every channel met every other
     surplus = (getattr(model, "groups", 1) - 1) * products[0].flops
     assert counted == 3 * products[0].flops
     assert counted + surplus == reference.get_total_flops()

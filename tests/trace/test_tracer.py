@@ -1,5 +1,6 @@
 """Traces of whole steps: against torch's FLOP counter, against memory really allocated, and by law."""
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -123,6 +124,10 @@ def test_roles_and_phases_of_a_training_step() -> None:
     phases = [op.phase for op in found.ops]
     assert phases == sorted(phases, key=("forward", "backward", "optimizer").index)
     assert set(phases) == {"forward", "backward", "optimizer"}
+    gradients = [life for life in found.lifetimes if life.role == "gradient"]
+    assert {found.ops[life.first_op].phase for life in gradients} == {"backward"}
+    # none is left from the step before, to be added to
+    assert not any("add" in op.name for op in found.ops if op.phase == "backward")
     assert all(op.costed for op in found.ops)
     assert not any("view" in op.name or "detach" in op.name or ".t." in op.name for op in found.ops)
 
@@ -235,7 +240,35 @@ def test_a_constructor_that_looks_at_values() -> None:
         return model
 
     workload = Workload(model="linear", task="infer", batch=1, input_shape=(4,), dtype="float32")
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
     assert trace(build, workload) == trace(lambda: nn.Linear(4, 2), workload)
+    assert torch.equal(torch.rand(4), expected)
+
+
+class Cycle(nn.Module):
+    """Leaves a tensor in a reference cycle, which only the garbage collector can free."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        loop: list[Any] = [x * 2]
+        loop.append(loop)
+        del loop
+        for _ in range(20):
+            x = x + 1
+        return x
+
+
+def test_the_garbage_collector_does_not_decide_when_memory_is_free() -> None:
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        found = trace(Cycle, replace(INFER, batch=1))
+    finally:
+        gc.set_threshold(*thresholds)
+    kept = next(life for life in found.lifetimes if life.role == "activation" and life.first_op == 0)
+    assert kept.last_op == len(found.ops) - 1 == 20
+    assert gc.isenabled()
 
 
 class Undecided(nn.Module):

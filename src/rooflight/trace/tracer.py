@@ -89,9 +89,10 @@ def trace(
             f"{workload.model} cannot be traced: it asks for the value of a tensor ({error.func}), and a trace has "
             "shapes only. Try a model whose path does not depend on values."
         ) from error
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise TraceError(
-            f"{workload.model} does not run on input {workload.input_shape} at batch {workload.batch}: {error}. "
+            f"{workload.model} does not run on input {workload.input_shape} at batch {workload.batch}: {reason}. "
             "Try the input shape that the model was made for."
         ) from error
     return _trace(fake, workload, tuple(recorder.ops), recorder.lifetimes())
