@@ -40,7 +40,9 @@ class TerminalConsole:
             task = progress.add_task(title, total=total, note="")
 
             def advance(amount: int, note: str = "") -> None:
-                progress.update(task, advance=amount, **({"note": note} if note else {}))
+                progress.advance(task, amount)
+                if note:
+                    progress.update(task, note=note)
 
             yield advance
 

@@ -1,4 +1,4 @@
-"""The currency that rooms hand to each other: plain, frozen, JSON both ways. Unknown is None; units are in the names."""
+"""The currency that rooms hand to each other: plain, frozen, JSON both ways. Unknown is None; names hold units."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

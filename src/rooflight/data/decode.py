@@ -1,8 +1,10 @@
 """Image files to uint8 tensors, and any images to the size and channels that a model takes."""
 
+import io
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,25 +14,32 @@ from rooflight.core.errors import DataError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
-def decode_image(path: Path, channels: int) -> Tensor:
-    """One file as uint8 (C, H, W), in the orientation that its EXIF data asks for.
+def decode_image(source: Path | bytes, channels: int, *, name: str = "") -> Tensor:
+    """One PNG, JPEG, WebP or GIF (its first frame) as uint8 (C, H, W), turned as its EXIF data asks for.
 
-    channels  1: grey; 3: RGB
+    source    a file, or the bytes of one, then with a name for the error
+    channels  1: grey, by the ITU-R 601 weights; 3: RGB. Transparency is dropped, 16 bits become 8
     raises    DataError if the file is not there, or cannot be decoded
     """
-    from torchvision.io import ImageReadMode, decode_image  # 2 s to import: only where files are decoded
+    from PIL import Image, ImageOps
 
-    if not path.is_file():
-        raise DataError(f"{path}: no such image file.")
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+    if isinstance(source, Path) and not source.is_file():
+        raise DataError(f"{source}: no such image file.")
     try:
-        content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-        with warnings.catch_warnings(action="ignore"):
-            image = decode_image(content, mode=mode, apply_exif_orientation=True)
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
-        raise DataError(f"{path} cannot be decoded ({reason}). Try replacing or removing it.") from None
-    return image[0] if image.dim() == 4 else image  # an animated GIF: its first frame
+        with warnings.catch_warnings(action="ignore"), Image.open(_stream(source)) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):  # 16 bits: Pillow would clip instead of scaling
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = str(error).strip() or "empty file"
+        reason = reason if isinstance(source, bytes) else reason.replace(str(source), "it")
+        raise DataError(f"{name or source} cannot be decoded ({reason}). Try replacing or removing it.") from None
+    return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[:, :, None]).permute(2, 0, 1).contiguous()
+
+
+def _stream(source: Path | bytes) -> io.BytesIO:
+    return io.BytesIO(source if isinstance(source, bytes) else source.read_bytes())
 
 
 def fit_images(images: Tensor, channels: int, height: int, width: int) -> Tensor:

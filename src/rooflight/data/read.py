@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rooflight.core.errors import BackendError, DataError
+from rooflight.data.decode import decode_image
 from rooflight.data.sources import IDX_FILES, Named
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -33,7 +34,7 @@ class Arrays:
 def read_npz(path: Path, named: Named | None, source: str) -> Arrays:
     """x_train, y_train, x_test, y_test as Keras names them; optionally `classes`, the names."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(
@@ -81,15 +82,12 @@ def read_parquet(folder: Path, named: Named) -> Arrays:
             f"{folder} holds parquet files, and reading them needs pyarrow, which is not installed. "
             "Try: pip install pyarrow"
         ) from None
-    from torchvision.io import ImageReadMode, decode_image
-
     tensors: dict[str, tuple[Tensor, Tensor]] = {}
     for split in ("train", "test"):
         rows = [
             row for file in sorted(folder.glob(f"{split}-*.parquet")) for row in parquet.read_table(file).to_pylist()
         ]
-        packed = [torch.frombuffer(bytearray(row["image"]["bytes"]), dtype=torch.uint8) for row in rows]
-        images = torch.stack([decode_image(content, mode=ImageReadMode.GRAY) for content in packed])
+        images = torch.stack([decode_image(row["image"]["bytes"], 1, name=f"an image of {folder}") for row in rows])
         tensors[split] = images, torch.tensor([row["label"] for row in rows], dtype=torch.int64)
     return Arrays(
         train_images=tensors["train"][0],
@@ -120,7 +118,7 @@ def _pixels(array: Any, count: int, name: str, path: Path) -> Tensor:
         )
     if len(array) != count:
         raise DataError(f"{path}: {name} has {len(array)} images, but {count} labels.")
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # a copy only where it must be one
 
 
 def _labels(array: Any, name: str, path: Path) -> Tensor:

@@ -94,7 +94,8 @@ def find_named(name: str, data_dir: str | None, notify: Callable[[str], None]) -
 def bundled_path(name: str) -> Path:
     """A bundled file, checked against the checksum that it was packed with."""
     path = BUNDLED / name
-    sums = dict(reversed(line.split()) for line in (BUNDLED / "SHA256SUMS").read_text().splitlines())
+    lines = [line.split() for line in (BUNDLED / "SHA256SUMS").read_text().splitlines()]
+    sums = {name: digest for digest, name in lines}
     if not path.is_file() or sha256(path) != sums[name]:
         raise DataError(f"the bundled file {path} is missing or damaged. Try installing Rooflight again.")
     return path

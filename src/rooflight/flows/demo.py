@@ -124,7 +124,7 @@ def _say_predictions(answers: Predictions) -> str:
 
 def _write_samples(run: Path) -> list[Path]:
     """The first test image of each class, as PNG files in RUN/samples."""
-    from torchvision.io import write_png
+    from PIL import Image
 
     from rooflight.data.images import load_images
 
@@ -135,7 +135,8 @@ def _write_samples(run: Path) -> list[Path]:
     for label, name in enumerate(images.info.classes):
         first = int((images.test_labels == label).nonzero()[0])
         file = folder / f"{_file_name(name)}.png"
-        fill_file(file, lambda partial, first=first: write_png(images.test_images[first], str(partial)))  # type: ignore[misc]
+        picture = Image.fromarray(images.test_images[first, 0].numpy())
+        fill_file(file, lambda partial, picture=picture: picture.save(partial, format="PNG"))  # type: ignore[misc]
         files.append(file)
     return files
 

@@ -1,6 +1,7 @@
 """From a model, batches and a TrainConfig to trained weights and their record."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -78,7 +79,7 @@ def fit(
             train_accuracy=int(totals.correct) / totals.samples,
             test_loss=evaluation.loss,
             test_accuracy=evaluation.accuracy,
-            lr=scheduler.get_last_lr()[0],
+            lr=float(scheduler.get_last_lr()[0]),
             samples_per_second=totals.samples / seconds,
             seconds=clock.elapsed(),
         )
@@ -150,12 +151,17 @@ def probe_step(
 def _scheduler(
     optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """One cycle: up to config.lr and down to almost nothing by the last step. Source: Smith, arXiv 1708.07120."""
-    if config.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=1)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.lr, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False
-    )
+    """One cycle: straight up to config.lr, then down to nothing along a cosine. Source: Smith, arXiv 1708.07120."""
+    rising = max(1, round(WARM_UP * steps))
+
+    def share(step: int) -> float:
+        if config.schedule == "constant":
+            return 1.0
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 
 
 class _Clock:

@@ -1,0 +1,103 @@
+"""The command as a person types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rooflight import __version__
+from rooflight.cli.flags import resolve
+from rooflight.cli.main import run
+from rooflight.core.errors import ConfigError
+from rooflight.core.runs import TrainConfig
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("info", "plan", "train", "predict", "export", "report", "demo"))
+
+
+def test_every_setting_has_a_flag_with_its_help_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for flag in ("--data-dir", "--epochs", "--batch", "--lr", "--no-flip", "--seed", "--config", "--out", "--json"):
+        assert flag in shown
+    assert "passes over the training set [default: 5]" in shown
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["trian"], "Did you mean"),
+        (["train", "--epohcs", "3"], "--epohcs"),
+        (["train", "--epochs", "three"], "three"),
+        (["train", "--epochs", "0"], "--epochs 0: it must be 1 or more"),
+        (["train", "--dtype", "int3"], "int3"),
+        (["train", "--data", "bundeld"], "Did you mean 'bundled'"),
+        (["train", "--config", "no/such.json"], "no such file"),
+        (["train", "cmn"], "no model 'cmn'. Did you mean 'cnn'"),
+        (["predict", "no/run", "a.png"], "no/run: no such run folder"),
+        (["predict"], "--run"),
+        (["export", "no/run"], "no/run: no such run folder"),
+        (["report", "no/run"], "no/run: no such run folder"),
+        (["plan", "--device", "cuda:9"], "--device cuda:9"),
+        (["info", "extra"], "extra"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("rooflight: ")]
+    assert sentence in line
+    assert "Traceback" not in captured.err
+
+
+def test_a_read_only_place_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("x")
+    code = run(["train", "--epochs", "1", "--out", str(tmp_path / "file/run")])
+    assert code == 2
+    assert "file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_stopping_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rooflight.flows.info.info", stop)
+    assert run(["info"]) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_json_is_one_document_and_nothing_else() -> None:
+    command = [sys.executable, "-m", "rooflight", "info", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["cpu"]["logical_cores"] >= 1
+
+
+def test_the_order_is_defaults_file_flags(tmp_path: Path) -> None:
+    for name, content in (("c.json", '{"epochs": 7, "batch": 16}'), ("c.toml", "epochs = 7\nbatch = 16\n")):
+        (tmp_path / name).write_text(content)
+        config = resolve(TrainConfig, {"batch": 64}, tmp_path / name)
+        assert (config.epochs, config.batch, config.seed) == (7, 64, 0)
+
+
+def test_an_unknown_key_of_a_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"epohcs": 7}')
+    with pytest.raises(ConfigError, match=r"no key 'epohcs'. Did you mean 'epochs'"):
+        resolve(TrainConfig, {}, tmp_path / "c.json")
+    (tmp_path / "c.json").write_text("[1]")
+    with pytest.raises(ConfigError, match="must hold an object"):
+        resolve(TrainConfig, {}, tmp_path / "c.json")

@@ -1,0 +1,92 @@
+"""Shift and mirror, against plain slicing."""
+
+import torch
+from torch import Tensor
+
+from rooflight.core.runs import Preprocessing
+from rooflight.data.augment import Draw, apply, draw, pad
+from rooflight.data.batches import Batches, normalise
+
+SHIFT = 2
+
+
+def by_hand(image: Tensor, down: int, right: int, mirrored: int) -> Tensor:
+    """Mirror, then move by whole pixels into a black frame: the definition, with slices."""
+    source = image.flip(-1) if mirrored else image
+    result = torch.zeros_like(source)
+    _, height, width = source.shape
+    for y in range(height):
+        for x in range(width):
+            if 0 <= y - down < height and 0 <= x - right < width:
+                result[:, y, x] = source[:, y - down, x - right]
+    return result
+
+
+def images(count: int, channels: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, channels, 7, 5), generator=generator, dtype=torch.uint8)
+
+
+def test_apply_is_what_slicing_gives() -> None:
+    source = images(4, 3)
+    chosen = torch.tensor([3, 0, 0, 2, 1, 1])
+    params = Draw(
+        down=torch.tensor([0, 1, -2, 2, 0, -1]),
+        right=torch.tensor([0, -1, 2, 0, -2, 1]),
+        mirrored=torch.tensor([0, 1, 0, 1, 1, 0]),
+    )
+    result = apply(pad(source, SHIFT), chosen, params, shift=SHIFT)
+    for row, index in enumerate(chosen.tolist()):
+        expected = by_hand(source[index], int(params.down[row]), int(params.right[row]), int(params.mirrored[row]))
+        assert torch.equal(result[row], expected)
+
+
+def test_no_shift_and_no_flip_change_nothing() -> None:
+    source = images(3, 1)
+    params = draw(3, torch.Generator().manual_seed(1), shift=0, flip=False)
+    assert torch.equal(apply(pad(source, 0), torch.arange(3), params, shift=0), source)
+
+
+def test_draws_cover_the_range_evenly() -> None:
+    params = draw(10_000, torch.Generator().manual_seed(0), shift=SHIFT, flip=True)
+    for moves in (params.down, params.right):
+        counts = (moves + SHIFT).bincount(minlength=5)
+        assert len(counts) == 5
+        assert counts.min() > 1_800  # 2,000 expected, 40 standard deviation
+    assert 4_700 < int(params.mirrored.sum()) < 5_300
+    assert not bool(draw(100, torch.Generator().manual_seed(0), shift=1, flip=False).mirrored.any())
+
+
+PLAIN = Preprocessing(channels=1, height=7, width=5, mean=(0.25,), std=(0.5,))
+
+
+def batches(count: int, *, batch: int = 4, seed: int = 0, shift: int = 1, flip: bool = True) -> Batches:
+    labels = torch.arange(count)
+    return Batches(
+        images(count, 1), labels, PLAIN, batch=batch, shift=shift, flip=flip, seed=seed, device=torch.device("cpu")
+    )
+
+
+def test_an_epoch_holds_each_sample_once_and_its_own_label() -> None:
+    made = batches(10, shift=0, flip=False)
+    epoch = list(made.epoch(1))
+    assert [len(labels) for _, labels in epoch] == [4, 4, 2]
+    assert len(made) == 3
+    labels = torch.cat([labels for _, labels in epoch])
+    assert sorted(labels.tolist()) == list(range(10))
+    pixels = torch.cat([pixels for pixels, _ in epoch])
+    assert torch.allclose(pixels, normalise(images(10, 1)[labels], PLAIN))
+
+
+def test_epochs_differ_and_repeat_with_their_seed() -> None:
+    first, again = (torch.cat([x for x, _ in batches(10).epoch(1)]) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, torch.cat([x for x, _ in batches(10).epoch(2)]))
+    assert not torch.equal(first, torch.cat([x for x, _ in batches(10, seed=1).epoch(1)]))
+
+
+def test_normalise_by_hand() -> None:
+    pixels = torch.tensor([[[[0, 255]]]], dtype=torch.uint8)
+    shape = Preprocessing(channels=1, height=1, width=2, mean=(0.25,), std=(0.5,))
+    expected = [(0 - 0.25) / 0.5, (1 - 0.25) / 0.5]
+    assert torch.allclose(normalise(pixels, shape).flatten(), torch.tensor(expected))
