@@ -1,26 +1,18 @@
-"""What a device can do, measured: matrix products by dtype, memory bandwidth, the time to issue one operator."""
+"""A device's roofline, measured: products by dtype, memory bandwidth, the time to issue an operator."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import Any
 
 import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from rooflight.bench.timing import measure, summarise, synchronise, timed_block
-from rooflight.core.errors import ConfigError, nearest
+from rooflight.bench.products import convolution_rate, matmul_rate
+from rooflight.bench.timing import measure, summarise, synchronise
 from rooflight.core.types import GpuSpec, Measurement
 
-# By our name: torch's dtype of the operands, and how float32 products are rounded ("ieee": not at all).
-DTYPES = {
-    "float64": (torch.float64, "ieee"),
-    "float32": (torch.float32, "ieee"),
-    "tfloat32": (torch.float32, "tf32"),
-    "bfloat16": (torch.bfloat16, "ieee"),
-    "float16": (torch.float16, "ieee"),
-}
-
-CALL_SECONDS = 0.01  # a product of this length hides the time to issue it, and many fit into a second
 CPU_SET_BYTES, CUDA_SET_BYTES = 256 << 20, 1 << 30  # working sets where the size of the last cache is not known
 
 
@@ -41,11 +33,12 @@ def measure_roof(
     raises       ConfigError for a dtype that is unknown, or that the device does not run
     """
     chosen, why = (dtypes, "as asked") if dtypes is not None else native_dtypes(device)
-    rates = {}
+    rates, convolutions = {}, {}
     for dtype in chosen:
-        best = matmul_rate(device, dtype)
+        best, convolution = matmul_rate(device, dtype), convolution_rate(device, dtype)
         observe(best)
-        rates[dtype] = best.median
+        observe(convolution)
+        rates[dtype], convolutions[dtype] = best.median, convolution.median
     bandwidth = copy_rate(device, working_set_bytes(device, memory_bytes=memory_bytes, cache_bytes=cache_bytes))
     observe(bandwidth)
     launch = launch_time(device)
@@ -56,6 +49,7 @@ def measure_roof(
         memory_bytes=memory_bytes,
         bytes_per_second=bandwidth.median,
         flops_per_second=rates,
+        kind_flops_per_second={"convolution": convolutions},
         launch_seconds=launch.median,
         source=f"measured by rooflight on {datetime.now(UTC).date()} with torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads; dtypes {why}; bandwidth is a copy's, read + write",
@@ -82,80 +76,6 @@ def native_dtypes(device: torch.device) -> tuple[tuple[str, ...], str]:
     found = {dtype: [word for word in words if has.get(word)] for dtype, words in native.items()}
     reasons = [f"{dtype} by {words[0]}" if words else f"no {dtype}, it is emulated" for dtype, words in found.items()]
     return ("float32", *(dtype for dtype, words in found.items() if words)), f"native to the CPU ({', '.join(reasons)})"
-
-
-# ---------------------------------------------------------------- matrix products
-
-
-def matmul_rate(device: torch.device, dtype: str) -> Measurement:
-    """The best FLOP/s of C = A·B over a few shapes, each of about 10 ms; the name tells the best shape, M×K×N.
-
-    A product is 2·M·K·N FLOPs. The operands are normally distributed: zeros draw less power and run faster.
-    """
-    operand, precision = _operand(dtype, device)
-    with _fp32_precision(device, precision):
-        shapes = _shapes(_size(device, operand))
-        return max((_shape_rate(device, dtype, operand, shape) for shape in shapes), key=lambda rate: rate.median)
-
-
-def _shape_rate(device: torch.device, name: str, dtype: torch.dtype, shape: tuple[int, int, int]) -> Measurement:
-    M, K, N = shape
-    return measure(
-        _product(device, dtype, shape),
-        name=f"matmul {name} {M}×{K}×{N}",
-        device=device,
-        unit="FLOP/s",
-        work_per_call=2 * M * K * N,
-    )
-
-
-def _product(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]) -> Callable[[], object]:
-    M, K, N = shape
-    a, b = torch.randn(M, K, device=device, dtype=dtype), torch.randn(K, N, device=device, dtype=dtype)
-    c = torch.empty(M, N, device=device, dtype=dtype)
-    return lambda: torch.mm(a, b, out=c)
-
-
-def _size(device: torch.device, dtype: torch.dtype) -> int:
-    """The side of a cube whose product takes about CALL_SECONDS, a multiple of 256 as the kernels like it."""
-    side = 256
-    while True:
-        run = _product(device, dtype, (side, side, side))
-        timed_block(run, 1, device)
-        seconds = timed_block(run, 1, device)
-        if seconds >= CALL_SECONDS / 8 or side >= 8192:
-            break
-        side *= 2
-    ideal = side * (CALL_SECONDS / seconds) ** (1 / 3)
-    return min(16384, max(256, int(ideal) // 256 * 256))
-
-
-def _shapes(side: int) -> tuple[tuple[int, int, int], ...]:
-    """A cube, and the same work with tall and with deep operands."""
-    return ((side, side, side), (2 * side, side // 2, side), (side // 2, 2 * side, side))
-
-
-def _operand(dtype: str, device: torch.device) -> tuple[torch.dtype, str]:
-    if dtype not in DTYPES:
-        raise ConfigError(f"no matrix product is measured in {dtype!r}.{nearest(dtype, DTYPES)}")
-    if dtype == "tfloat32" and device.type != "cuda":
-        raise ConfigError(f"tfloat32 is a mode of NVIDIA's Tensor Cores; {device} has none. Try float32.")
-    return DTYPES[dtype]
-
-
-@contextmanager
-def _fp32_precision(device: torch.device, precision: str) -> Iterator[None]:
-    """Round the operands of float32 products as asked while the body runs, then as before."""
-    backend = torch.backends.cuda.matmul if device.type == "cuda" else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = backend.fp32_precision
-    backend.fp32_precision = precision
-    try:
-        yield
-    finally:
-        backend.fp32_precision = before
-
-
-# ---------------------------------------------------------------- memory and launches
 
 
 def copy_rate(device: torch.device, set_bytes: int) -> Measurement:
@@ -185,19 +105,41 @@ def working_set_bytes(device: torch.device, *, memory_bytes: int, cache_bytes: i
     return min(wanted, memory_bytes // 8)
 
 
-def launch_time(device: torch.device, *, blocks: int = 11, calls: int = 500) -> Measurement:
-    """Host seconds to issue one small operator from Python, an addition of two numbers without autograd.
+def launch_time(device: torch.device, *, blocks: int = 11, calls: int = 20) -> Measurement:
+    """Host seconds for each operator of a training step whose tensors are as good as empty.
 
-    On a GPU only the issuing is timed: a block is short enough for the queue to take it without waiting. On a CPU
-    the operator has also been computed by then.
+    Autograd and Python are part of it: eight small dense layers go forward, backward and through a fused optimizer,
+    and the time is divided by the operators that were dispatched, views left out as a trace leaves them out. On a GPU
+    only the issuing is timed: a block is short enough for the queue to take it without waiting.
     """
-    x, y = torch.ones(1, device=device), torch.ones(1, device=device)
+    layers = [layer for _ in range(8) for layer in (nn.Linear(4, 4), nn.ReLU())]
+    model = nn.Sequential(*layers).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    x = torch.ones(4, 4, device=device)
+
+    def step() -> None:
+        model(x).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    step()  # the optimizer's state is made in the first step
+    with _Dispatched() as dispatched:  # type: ignore[no-untyped-call]
+        step()
     seconds = []
-    with torch.inference_mode():
-        for _ in range(blocks + 1):
-            start = perf_counter()
-            for _ in range(calls):
-                torch.add(x, y)
-            seconds.append((perf_counter() - start) / calls)
-            synchronise(device)
-    return summarise(seconds[1:], name="issue one operator", unit="s")  # the first block warms up
+    for _ in range(blocks + 1):
+        start = perf_counter()
+        for _ in range(calls):
+            step()
+        seconds.append((perf_counter() - start) / (calls * dispatched.count))
+        synchronise(device)
+    return summarise(seconds[1:], name="issue one operator of a training step", unit="s")  # the first block warms up
+
+
+class _Dispatched(TorchDispatchMode):
+    """Counts the operators that reach the device's kernels."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))

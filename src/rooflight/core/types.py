@@ -1,7 +1,7 @@
 """The currency that rooms hand to each other: plain, frozen, JSON both ways. Unknown is None; names hold units."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Task = Literal["train", "infer"]
@@ -19,6 +19,8 @@ class GpuSpec:
     memory_bytes: int
     bytes_per_second: float  # device memory
     flops_per_second: Mapping[str, float]  # by dtype; a missing dtype is unsupported
+    kind_flops_per_second: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by kind of operator, then
+    # dtype, where it was measured apart: {"convolution": {"float32": 9e10}}
     tdp_watts: float | None = None  # None: not published
     launch_seconds: float | None = None  # host time to issue one operator; None: not measured
     source: str  # document and date, or the run that measured it

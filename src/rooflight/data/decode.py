@@ -32,9 +32,9 @@ def decode_image(source: Path | bytes, channels: int, *, name: str = "") -> Tens
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        what = name if isinstance(source, bytes) else str(source)
         reason = str(error).strip() or "empty file"
-        reason = reason if isinstance(source, bytes) else reason.replace(str(source), "it")
-        raise DataError(f"{name or source} cannot be decoded ({reason}). Try replacing or removing it.") from None
+        raise DataError(f"{what} cannot be decoded ({reason}). Try replacing or removing it.") from None
     return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[:, :, None]).permute(2, 0, 1).contiguous()
 
 

@@ -79,13 +79,17 @@ def _step(ops: Sequence[Op], spec: GpuSpec, asynchronous: bool) -> _Step:
 def _parts(op: Op, spec: GpuSpec) -> dict[str, float]:
     """Seconds that one operator would take for its arithmetic, its bytes and its launch alone."""
     return {
-        "compute": op.flops / _rate(op.dtype, spec) if op.flops else 0.0,
+        "compute": op.flops / _rate(op, spec) if op.flops else 0.0,
         "memory": (op.bytes_read + op.bytes_written) / spec.bytes_per_second,
         "launch": spec.launch_seconds or 0.0,
     }
 
 
-def _rate(dtype: str, spec: GpuSpec) -> float:
+def _rate(op: Op, spec: GpuSpec) -> float:
+    """What the spec says of this kind of operator, else of its dtype."""
+    dtype = op.dtype
+    if dtype in (measured := spec.kind_flops_per_second.get(op.kind, {})):
+        return measured[dtype]
     if dtype not in spec.flops_per_second:
         known = ", ".join(sorted(spec.flops_per_second)) or "none"
         raise SpecError(

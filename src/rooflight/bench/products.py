@@ -1,0 +1,125 @@
+"""FLOP/s of matrix products and convolutions, by dtype."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from rooflight.bench.timing import measure, timed_block
+from rooflight.core.errors import ConfigError, nearest
+from rooflight.core.types import Measurement
+
+# By our name: torch's dtype of the operands, and how float32 products are rounded ("ieee": not at all).
+DTYPES = {
+    "float64": (torch.float64, "ieee"),
+    "float32": (torch.float32, "ieee"),
+    "tfloat32": (torch.float32, "tf32"),
+    "bfloat16": (torch.bfloat16, "ieee"),
+    "float16": (torch.float16, "ieee"),
+}
+
+CALL_SECONDS = 0.01  # a product of this length hides the time to issue it, and many fit into a second
+
+
+def matmul_rate(device: torch.device, dtype: str) -> Measurement:
+    """The best FLOP/s of C = A·B over a few shapes, each of about 10 ms; the name tells the best shape, M×K×N.
+
+    A product is 2·M·K·N FLOPs. The operands are normally distributed: zeros draw less power and run faster.
+    """
+    operand, precision = _operand(dtype, device)
+    with _fp32_precision(_matmul_backend(device), precision):
+        shapes = _shapes(_size(device, operand))
+        return max((_shape_rate(device, dtype, operand, shape) for shape in shapes), key=lambda rate: rate.median)
+
+
+def _shape_rate(device: torch.device, name: str, dtype: torch.dtype, shape: tuple[int, int, int]) -> Measurement:
+    M, K, N = shape
+    return measure(
+        _product(device, dtype, shape),
+        name=f"matmul {name} {M}×{K}×{N}",
+        device=device,
+        unit="FLOP/s",
+        work_per_call=2 * M * K * N,
+    )
+
+
+def _product(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]) -> Callable[[], object]:
+    M, K, N = shape
+    a, b = torch.randn(M, K, device=device, dtype=dtype), torch.randn(K, N, device=device, dtype=dtype)
+    c = torch.empty(M, N, device=device, dtype=dtype)
+    return lambda: torch.mm(a, b, out=c)
+
+
+def convolution_rate(device: torch.device, dtype: str) -> Measurement:
+    """FLOP/s of a 3×3 convolution of 64 channels, forward and backward, channels last: what a vision model is made of.
+
+    A product of matrices flatters a convolution, on a CPU by a factor of two. 6·N·64·H·W·64·9 FLOPs: one forward pass
+    and two gradients, 2 FLOPs a multiply-add.
+    """
+    operand, precision = _operand(dtype, device)
+    N, H = (64, 56) if device.type == "cuda" else (8, 56)
+    layer = nn.Conv2d(64, 64, 3, padding=1, bias=False, device=device, dtype=operand)
+    layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(N, 64, H, H, device=device, dtype=operand).contiguous(memory_format=torch.channels_last)
+    upstream = torch.randn_like(x)
+    x.requires_grad_()
+
+    def run() -> object:
+        return torch.autograd.grad(layer(x), (x, layer.weight), upstream)
+
+    with _fp32_precision(_convolution_backend(device), precision):
+        return measure(
+            run,
+            name=f"convolution {dtype} {N}×64×{H}×{H}",
+            device=device,
+            unit="FLOP/s",
+            work_per_call=6 * N * 64 * H * H * 64 * 9,
+        )
+
+
+def _size(device: torch.device, dtype: torch.dtype) -> int:
+    """The side of a cube whose product takes about CALL_SECONDS, a multiple of 256 as the kernels like it."""
+    side = 256
+    while True:
+        run = _product(device, dtype, (side, side, side))
+        timed_block(run, 1, device)
+        seconds = timed_block(run, 1, device)
+        if seconds >= CALL_SECONDS / 8 or side >= 8192:
+            break
+        side *= 2
+    ideal = side * (CALL_SECONDS / seconds) ** (1 / 3)
+    return min(16384, max(256, int(ideal) // 256 * 256))
+
+
+def _shapes(side: int) -> tuple[tuple[int, int, int], ...]:
+    """A cube, and the same work with tall and with deep operands."""
+    return ((side, side, side), (2 * side, side // 2, side), (side // 2, 2 * side, side))
+
+
+def _operand(dtype: str, device: torch.device) -> tuple[torch.dtype, str]:
+    if dtype not in DTYPES:
+        raise ConfigError(f"no matrix product is measured in {dtype!r}.{nearest(dtype, DTYPES)}")
+    if dtype == "tfloat32" and device.type != "cuda":
+        raise ConfigError(f"tfloat32 is a mode of NVIDIA's Tensor Cores; {device} has none. Try float32.")
+    return DTYPES[dtype]
+
+
+@contextmanager
+def _fp32_precision(backend: Any, precision: str) -> Iterator[None]:
+    """Round the operands of float32 products as asked while the body runs, then as before."""
+    before = backend.fp32_precision
+    backend.fp32_precision = precision
+    try:
+        yield
+    finally:
+        backend.fp32_precision = before
+
+
+def _matmul_backend(device: torch.device) -> Any:
+    return torch.backends.cuda.matmul if device.type == "cuda" else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+
+
+def _convolution_backend(device: torch.device) -> Any:
+    return (torch.backends.cudnn if device.type == "cuda" else torch.backends.mkldnn).conv  # type: ignore[attr-defined]

@@ -1,0 +1,91 @@
+"""Products and convolutions: how much work is counted, on what operands, and what is put back afterwards."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from rooflight.bench import products
+from rooflight.core.errors import ConfigError
+from rooflight.core.types import Measurement
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Replace the stopwatch: every measurement runs once and takes one second."""
+    seen: list[dict[str, Any]] = []
+
+    def once(run: Callable[[], object], **what: Any) -> Measurement:
+        seen.append({"result": run(), "name": what["name"], "work": what["work_per_call"]})
+        return Measurement(name=what["name"], unit=what["unit"], median=what["work_per_call"], low=0, high=0, n=1)
+
+    monkeypatch.setattr(products, "measure", once)
+    monkeypatch.setattr(products, "CALL_SECONDS", 1e-9)  # the smallest products
+    return seen
+
+
+def test_a_product_counts_two_flops_per_multiply_add(counted: list[dict[str, Any]]) -> None:
+    products.matmul_rate(CPU, "float32")
+    assert [each["work"] for each in counted] == [2 * 256 * 256 * 256] * 3
+    assert [each["name"] for each in counted] == [
+        "matmul float32 256×256×256",
+        "matmul float32 512×128×256",
+        "matmul float32 128×512×256",
+    ]
+    assert [tuple(each["result"].shape) for each in counted] == [(256, 256), (512, 256), (128, 256)]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_the_operands_are_random_and_of_the_dtype(counted: list[dict[str, Any]], dtype: str) -> None:
+    products.matmul_rate(CPU, dtype)
+    product = counted[0]["result"]
+    assert product.dtype == getattr(torch, dtype)
+    # An entry is the sum of 256 products of two normal numbers: its standard deviation is 16.
+    assert product.float().std().item() == pytest.approx(16, rel=0.1)
+
+
+def test_the_fastest_shape_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "CALL_SECONDS", 1e-9)
+    speeds = iter([1.0, 3.0, 2.0])
+    monkeypatch.setattr(
+        products,
+        "measure",
+        lambda run, *, name, unit, **_: Measurement(name=name, unit=unit, median=next(speeds), low=0, high=0, n=1),
+    )
+    assert products.matmul_rate(CPU, "float32").name == "matmul float32 512×128×256"
+
+
+def test_float32_is_not_rounded_and_the_setting_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = torch.backends.mkldnn.matmul
+    before, seen = backend.fp32_precision, []
+    monkeypatch.setattr(products, "_size", lambda device, dtype: seen.append(backend.fp32_precision) or 256)
+    monkeypatch.setattr(products, "_shape_rate", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        products.matmul_rate(CPU, "float32")
+    assert seen == ["ieee"]
+    assert backend.fp32_precision == before
+
+
+@pytest.mark.parametrize(("dtype", "told"), [("bfloat61", "bfloat16"), ("tfloat32", "Tensor Cores"), ("int8", "Known")])
+def test_a_dtype_that_cannot_be(dtype: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        products.matmul_rate(CPU, dtype)
+
+
+def test_a_convolution_counts_forward_and_two_gradients(counted: list[dict[str, Any]]) -> None:
+    products.convolution_rate(CPU, "float32")
+    (each,) = counted
+    forward = 2 * 8 * 64 * 56 * 56 * 64 * 3 * 3  # 2·N·K·P·Q·C·R·S
+    assert each["work"] == 3 * forward
+    assert each["name"] == "convolution float32 8×64×56×56"
+    gradients = each["result"]
+    assert [tuple(gradient.shape) for gradient in gradients] == [(8, 64, 56, 56), (64, 64, 3, 3)]
+    assert all(gradient.is_contiguous(memory_format=torch.channels_last) for gradient in gradients)
+
+
+def test_a_convolution_refuses_what_a_product_refuses() -> None:
+    with pytest.raises(ConfigError, match="bfloat16"):
+        products.convolution_rate(CPU, "bfloat61")
