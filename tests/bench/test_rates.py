@@ -26,7 +26,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return Measurement(name=what["name"], unit=what["unit"], median=what["work_per_call"], low=0, high=0, n=1)
 
     monkeypatch.setattr(rates, "measure", once)
-    monkeypatch.setattr(rates, "CALL_SECONDS", 1e-9)  # the smallest products
+    monkeypatch.setattr(rates, "_probe", lambda device, dtype, side: 1.0)  # a slow device: the smallest products
     return seen
 
 
@@ -68,7 +68,7 @@ def test_the_working_set_is_past_the_cache_and_within_the_memory() -> None:
 
 
 def test_the_fastest_shape_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "CALL_SECONDS", 1e-9)
+    monkeypatch.setattr(rates, "_probe", lambda device, dtype, side: 1.0)
     speeds = iter([1.0, 3.0, 2.0])
     monkeypatch.setattr(
         rates,
@@ -76,6 +76,23 @@ def test_the_fastest_shape_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda run, *, name, unit, **_: Measurement(name=name, unit=unit, median=next(speeds), low=0, high=0, n=1),
     )
     assert rates.matmul_rate(CPU, "float32").name == "matmul float32 512×128×256"
+
+
+@pytest.mark.parametrize(
+    ("probe", "side"),
+    [
+        (lambda side: side**3 / 1e11, 768),  # a quiet CPU of 0.2 TFLOP/s: 1000³ takes 10 ms
+        (lambda side: side**3 / 4e14, 15872),  # a GPU of 0.8 PFLOP/s that any product fills
+        (lambda side: max(1e-5, side**3 / 4e14), 15872),  # the same with 10 µs to issue one
+        (lambda side: side**3 / 1e9, 256),  # emulation
+        (lambda side: 8e-3 + side**3 / 1e11, 1024),  # a CPU whose threads wait 8 ms for one another at every product
+    ],
+)
+def test_products_are_as_large_as_the_device_needs(
+    monkeypatch: pytest.MonkeyPatch, probe: Callable[[int], float], side: int
+) -> None:
+    monkeypatch.setattr(rates, "_probe", lambda device, dtype, side: probe(side))
+    assert rates._size(CPU, torch.float32) == side
 
 
 def test_float32_is_not_rounded_and_the_setting_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +161,14 @@ def test_the_roof_of_this_cpu() -> None:
     assert (roof.bytes_per_second, roof.launch_seconds) == (seen[1].median, seen[2].median)
     assert f"torch {torch.__version__}, {torch.get_num_threads()} threads" in roof.source
     assert json.loads(to_json(roof))["name"] == "here"
+
+
+def test_what_was_unsteady_is_named() -> None:
+    def measured(name: str, low: float, high: float) -> Measurement:
+        return Measurement(name=name, unit="B/s", median=100, low=low, high=high, n=9)
+
+    assert rates.unsteady([measured("a", 95, 105), measured("b", 90, 110)]) == ""
+    assert rates.unsteady([measured("a", 95, 105), measured("b", 60, 110)]).endswith("idle: b")
 
 
 @pytest.mark.gpu

@@ -1,6 +1,6 @@
 """What a device can do, measured: matrix products by dtype, memory bandwidth, the time to issue one operator."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import perf_counter
@@ -21,6 +21,8 @@ DTYPES = {
 }
 
 CALL_SECONDS = 0.01  # a product of this length hides the time to issue it, and many fit into a second
+LARGEST_SIDE = 16384  # 1 GiB per operand in float32
+STEADY = 0.2  # the part of the median that the quartiles of a quiet device stay within
 CPU_SET_BYTES, CUDA_SET_BYTES = 256 << 20, 1 << 30  # working sets where the size of the last cache is not known
 
 
@@ -38,18 +40,21 @@ def measure_roof(
     dtypes       which matrix products; None: those that the device computes natively, which leaves out emulation
     cache_bytes  the last-level cache; bandwidth is measured over four times as much. None: torch's answer, or 64 MiB
     observe      is given each measurement as it comes: every figure with its spread and, for products, its shape
+    source       of the result names what was unsteady
     raises       ConfigError for a dtype that is unknown, or that the device does not run
     """
     chosen, why = (dtypes, "as asked") if dtypes is not None else native_dtypes(device)
-    rates = {}
-    for dtype in chosen:
-        best = matmul_rate(device, dtype)
-        observe(best)
-        rates[dtype] = best.median
-    bandwidth = copy_rate(device, working_set_bytes(device, memory_bytes=memory_bytes, cache_bytes=cache_bytes))
-    observe(bandwidth)
-    launch = launch_time(device)
-    observe(launch)
+    taken: list[Measurement] = []
+
+    def note(measurement: Measurement) -> Measurement:
+        taken.append(measurement)
+        observe(measurement)
+        return measurement
+
+    rates = {dtype: note(matmul_rate(device, dtype)).median for dtype in chosen}
+    set_bytes = working_set_bytes(device, memory_bytes=memory_bytes, cache_bytes=cache_bytes)
+    bandwidth = note(copy_rate(device, set_bytes))
+    launch = note(launch_time(device))
     return GpuSpec(
         name=name,
         driver_names=(torch.cuda.get_device_name(device),) if device.type == "cuda" else (),
@@ -58,8 +63,14 @@ def measure_roof(
         flops_per_second=rates,
         launch_seconds=launch.median,
         source=f"measured by rooflight on {datetime.now(UTC).date()} with torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads; dtypes {why}; bandwidth is a copy's, read + write",
+        f"{torch.get_num_threads()} threads; dtypes {why}; bandwidth is a copy's, read + write{unsteady(taken)}",
     )
+
+
+def unsteady(measurements: Iterable[Measurement]) -> str:
+    """A warning if the quartiles of some lie further apart than STEADY: the device was shared or changed its clock."""
+    names = [each.name for each in measurements if each.high - each.low > STEADY * each.median]
+    return f"; unsteady, the device was not idle: {', '.join(names)}" if names else ""
 
 
 def native_dtypes(device: torch.device) -> tuple[tuple[str, ...], str]:
@@ -117,17 +128,31 @@ def _product(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, in
 
 
 def _size(device: torch.device, dtype: torch.dtype) -> int:
-    """The side of a cube whose product takes about CALL_SECONDS, a multiple of 256 as the kernels like it."""
-    side = 256
+    """The side of a cube whose product takes about CALL_SECONDS, a multiple of 256 as the kernels like it.
+
+    Larger where small products are slow for another reason than their work: threads that wait for a busy core, or a
+    GPU that is not filled.
+    """
+    side, best_rate, best_side = 256, 0.0, 256
     while True:
-        run = _product(device, dtype, (side, side, side))
-        timed_block(run, 1, device)
-        seconds = timed_block(run, 1, device)
-        if seconds >= CALL_SECONDS / 8 or side >= 8192:
+        seconds = _probe(device, dtype, side)
+        rate = side**3 / seconds
+        if rate > 1.5 * best_rate and seconds < 5 * CALL_SECONDS:
+            best_rate, best_side = rate, side
+        elif seconds >= CALL_SECONDS / 8:
+            break
+        if side >= LARGEST_SIDE // 2:
             break
         side *= 2
     ideal = side * (CALL_SECONDS / seconds) ** (1 / 3)
-    return min(16384, max(256, int(ideal) // 256 * 256))
+    return min(LARGEST_SIDE, max(best_side, int(ideal) // 256 * 256))
+
+
+def _probe(device: torch.device, dtype: torch.dtype, side: int) -> float:
+    """Seconds of a cube's product, the least of three: one that another process held up says nothing."""
+    run = _product(device, dtype, (side, side, side))
+    timed_block(run, 1, device)
+    return min(timed_block(run, 1, device) for _ in range(3))
 
 
 def _shapes(side: int) -> tuple[tuple[int, int, int], ...]:
