@@ -1,5 +1,6 @@
 """What a device can do, measured: matrix products by dtype, memory bandwidth, the time to issue one operator."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,11 +41,12 @@ def measure_roof(
     dtypes       which matrix products; None: those that the device computes natively, which leaves out emulation
     cache_bytes  the last-level cache; bandwidth is measured over four times as much. None: torch's answer, or 64 MiB
     observe      is given each measurement as it comes: every figure with its spread and, for products, its shape
-    source       of the result names what was unsteady
+    source       of the result names what was unsteady and, on a CPU, the load that other processes made
     raises       ConfigError for a dtype that is unknown, or that the device does not run
     """
     chosen, why = (dtypes, "as asked") if dtypes is not None else native_dtypes(device)
     taken: list[Measurement] = []
+    load = _load(device)
 
     def note(measurement: Measurement) -> Measurement:
         taken.append(measurement)
@@ -63,8 +65,15 @@ def measure_roof(
         flops_per_second=rates,
         launch_seconds=launch.median,
         source=f"measured by rooflight on {datetime.now(UTC).date()} with torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads; dtypes {why}; bandwidth is a copy's, read + write{unsteady(taken)}",
+        f"{torch.get_num_threads()} threads{load}; dtypes {why}; bandwidth is a copy's, read + write{unsteady(taken)}",
     )
+
+
+def _load(device: torch.device) -> str:
+    """The machine's load before the measurement: a neighbour that takes the same share all along hides in no spread."""
+    if device.type != "cpu" or not hasattr(os, "getloadavg"):
+        return ""
+    return f", load average {os.getloadavg()[0]:.1f} at the start"
 
 
 def unsteady(measurements: Iterable[Measurement]) -> str:
