@@ -1,4 +1,4 @@
-"""What operating systems answer on machines that the tests do not run on: abridged, written by hand in their formats."""
+"""What operating systems answer on machines that the tests do not run on: abridged, by hand, in their formats."""
 
 AMD_EPYC = """\
 processor\t: 0
