@@ -23,7 +23,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return Measurement(name=what["name"], unit=what["unit"], median=what["work_per_call"], low=0, high=0, n=1)
 
     monkeypatch.setattr(products, "measure", once)
-    monkeypatch.setattr(products, "CALL_SECONDS", 1e-9)  # the smallest products
+    monkeypatch.setattr(products, "_probe", lambda device, dtype, side: 1.0)  # a slow device: the smallest products
     return seen
 
 
@@ -48,7 +48,7 @@ def test_the_operands_are_random_and_of_the_dtype(counted: list[dict[str, Any]],
 
 
 def test_the_fastest_shape_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "CALL_SECONDS", 1e-9)
+    monkeypatch.setattr(products, "_probe", lambda device, dtype, side: 1.0)
     speeds = iter([1.0, 3.0, 2.0])
     monkeypatch.setattr(
         products,
@@ -89,3 +89,20 @@ def test_a_convolution_counts_forward_and_two_gradients(counted: list[dict[str, 
 def test_a_convolution_refuses_what_a_product_refuses() -> None:
     with pytest.raises(ConfigError, match="bfloat16"):
         products.convolution_rate(CPU, "bfloat61")
+
+
+@pytest.mark.parametrize(
+    ("probe", "side"),
+    [
+        (lambda side: side**3 / 1e11, 768),  # a quiet CPU of 0.2 TFLOP/s: 1000³ takes 10 ms
+        (lambda side: side**3 / 4e14, 15872),  # a GPU of 0.8 PFLOP/s that any product fills
+        (lambda side: max(1e-5, side**3 / 4e14), 15872),  # the same with 10 µs to issue one
+        (lambda side: side**3 / 1e9, 256),  # emulation
+        (lambda side: 8e-3 + side**3 / 1e11, 1024),  # a CPU whose threads wait 8 ms for one another at every product
+    ],
+)
+def test_products_are_as_large_as_the_device_needs(
+    monkeypatch: pytest.MonkeyPatch, probe: Callable[[int], float], side: int
+) -> None:
+    monkeypatch.setattr(products, "_probe", lambda device, dtype, side: probe(side))
+    assert products._size(CPU, torch.float32) == side

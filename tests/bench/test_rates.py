@@ -83,6 +83,14 @@ def test_the_roof_of_this_cpu() -> None:
     assert json.loads(to_json(roof))["name"] == "here"
 
 
+def test_what_was_unsteady_is_named() -> None:
+    def measured(name: str, low: float, high: float) -> Measurement:
+        return Measurement(name=name, unit="B/s", median=100, low=low, high=high, n=9)
+
+    assert rates.unsteady([measured("a", 95, 105), measured("b", 90, 110)]) == ""
+    assert rates.unsteady([measured("a", 95, 105), measured("b", 60, 110)]).endswith("idle: b")
+
+
 @pytest.mark.gpu
 def test_the_roof_of_this_gpu() -> None:
     device = torch.device("cuda", torch.cuda.current_device())

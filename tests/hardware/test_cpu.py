@@ -1,4 +1,4 @@
-"""The processor, from recorded answers of other machines and from this one."""
+"""The processor, from the answers of other machines and from this one."""
 
 import sys
 from pathlib import Path
@@ -8,29 +8,29 @@ import pytest
 
 from rooflight.hardware import cpu
 from rooflight.hardware.isa import apple_isa, linux_isa
-from tests.hardware import recorded
+from tests.hardware import answers
 
 
 @pytest.mark.parametrize(
     ("cpuinfo", "model", "isa"),
     [
         (
-            recorded.AMD_EPYC,
+            answers.AMD_EPYC,
             "AMD EPYC 9654 96-Core Processor",
             ("avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16"),
         ),
         (
-            recorded.SAPPHIRE_RAPIDS,
+            answers.SAPPHIRE_RAPIDS,
             "Intel(R) Xeon(R) Platinum 8480+",
             (
                 *("avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
                 *("amx_tile", "amx_int8", "amx_bf16"),
             ),
         ),
-        (recorded.HYBRID, "12th Gen Intel(R) Core(TM) i9-12900K", ("avx", "avx2", "fma", "avx_vnni")),
-        (recorded.GRACE, "Neoverse-V2", ("neon", "fp16", "dotprod", "bf16", "i8mm", "sve", "sve2")),
-        (recorded.GB10, "Cortex-A725 + Cortex-X925", ("neon", "fp16", "dotprod", "bf16", "i8mm", "sve", "sve2")),
-        (recorded.JETSON_ORIN, "Cortex-A78AE", ("neon", "fp16", "dotprod")),
+        (answers.HYBRID, "12th Gen Intel(R) Core(TM) i9-12900K", ("avx", "avx2", "fma", "avx_vnni")),
+        (answers.GRACE, "Neoverse-V2", ("neon", "fp16", "dotprod", "bf16", "i8mm", "sve", "sve2")),
+        (answers.GB10, "Cortex-A725 + Cortex-X925", ("neon", "fp16", "dotprod", "bf16", "i8mm", "sve", "sve2")),
+        (answers.JETSON_ORIN, "Cortex-A78AE", ("neon", "fp16", "dotprod")),
         ("", None, ()),
         ("no colon here\n\0\n:::\n", None, ()),
     ],
@@ -49,7 +49,7 @@ def test_an_old_arm_kernel_that_gives_no_part_keeps_its_text() -> None:
 
 
 def test_sysctl() -> None:
-    apple, intel = (cpu.sysctl_fields(text) for text in (recorded.APPLE_M2_SYSCTL, recorded.INTEL_MAC_SYSCTL))
+    apple, intel = (cpu.sysctl_fields(text) for text in (answers.APPLE_M2_SYSCTL, answers.INTEL_MAC_SYSCTL))
     assert apple["machdep.cpu.brand_string"] == "Apple M2 Max"
     assert apple_isa(apple) == ("neon", "dotprod", "bf16", "i8mm")
     assert apple_isa(intel) == ("avx", "avx2", "fma", "f16c")
@@ -86,7 +86,7 @@ def test_each_cache_counts_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads a fake /proc")
 def test_a_container_sees_its_limits(tmp_path: Path) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/cpuinfo").write_text(recorded.SAPPHIRE_RAPIDS)
+    (tmp_path / "proc/cpuinfo").write_text(answers.SAPPHIRE_RAPIDS)
     (tmp_path / "proc/self/cgroup").write_text("0::/\n")
     (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
     (tmp_path / "sys/fs/cgroup/memory.max").write_text(f"{1 << 28}\n")

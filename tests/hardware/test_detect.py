@@ -14,7 +14,7 @@ from rooflight.core.codec import to_json
 from rooflight.hardware import frameworks
 from rooflight.hardware.detect import detect, system_name
 from rooflight.hardware.environment import checkout_commit, environment
-from tests.hardware import recorded
+from tests.hardware import answers
 
 
 def test_this_machine_as_json() -> None:
@@ -53,11 +53,11 @@ def test_no_framework_is_imported() -> None:
 @pytest.mark.parametrize(
     ("text", "cuda"),
     [
-        (recorded.TORCH_CUDA, "13.0"),
-        (recorded.TORCH_CPU, None),
-        (recorded.TORCH_ROCM, None),
-        (recorded.TORCHVISION, "12.6"),
-        (recorded.TENSORFLOW, "12.5.1"),
+        (answers.TORCH_CUDA, "13.0"),
+        (answers.TORCH_CPU, None),
+        (answers.TORCH_ROCM, None),
+        (answers.TORCHVISION, "12.6"),
+        (answers.TENSORFLOW, "12.5.1"),
         ("", None),
     ],
 )

@@ -1,4 +1,4 @@
-"""GPUs from recorded answers: a fake NVML and a fake sysfs."""
+"""GPUs from made-up answers: a fake NVML and a fake sysfs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -21,8 +21,8 @@ def test_version_2_takes_the_tightest_level(tmp_path: Path) -> None:
             "proc/self/cgroup": "0::/system.slice/job\n",
             "sys/fs/cgroup/system.slice/memory.max": "4000\n",
             "sys/fs/cgroup/system.slice/cpu.max": "300000 100000\n",
-            "sys/fs/cgroup/system.slice/job/memory.max": "max\n",
-            "sys/fs/cgroup/system.slice/job/cpu.max": "max 100000\n",
+            "sys/fs/cgroup/system.slice/job/memory.max": "9000\n",
+            "sys/fs/cgroup/system.slice/job/cpu.max": "400000 100000\n",
         },
     )
     assert memory_limit(tmp_path) == 4000

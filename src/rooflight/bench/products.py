@@ -21,6 +21,7 @@ DTYPES = {
 }
 
 CALL_SECONDS = 0.01  # a product of this length hides the time to issue it, and many fit into a second
+LARGEST_SIDE = 16384  # 1 GiB per operand in float32
 
 
 def matmul_rate(device: torch.device, dtype: str) -> Measurement:
@@ -80,17 +81,31 @@ def convolution_rate(device: torch.device, dtype: str) -> Measurement:
 
 
 def _size(device: torch.device, dtype: torch.dtype) -> int:
-    """The side of a cube whose product takes about CALL_SECONDS, a multiple of 256 as the kernels like it."""
-    side = 256
+    """The side of a cube whose product takes about CALL_SECONDS, a multiple of 256 as the kernels like it.
+
+    Larger where small products are slow for another reason than their work: threads that wait for a busy core, or a
+    GPU that is not filled.
+    """
+    side, best_rate, best_side = 256, 0.0, 256
     while True:
-        run = _product(device, dtype, (side, side, side))
-        timed_block(run, 1, device)
-        seconds = timed_block(run, 1, device)
-        if seconds >= CALL_SECONDS / 8 or side >= 8192:
+        seconds = _probe(device, dtype, side)
+        rate = side**3 / seconds
+        if rate > 1.5 * best_rate and seconds < 5 * CALL_SECONDS:
+            best_rate, best_side = rate, side
+        elif seconds >= CALL_SECONDS / 8:
+            break
+        if side >= LARGEST_SIDE // 2:
             break
         side *= 2
     ideal = side * (CALL_SECONDS / seconds) ** (1 / 3)
-    return min(16384, max(256, int(ideal) // 256 * 256))
+    return min(LARGEST_SIDE, max(best_side, int(ideal) // 256 * 256))
+
+
+def _probe(device: torch.device, dtype: torch.dtype, side: int) -> float:
+    """Seconds of a cube's product, the least of three: one that another process held up says nothing."""
+    run = _product(device, dtype, (side, side, side))
+    timed_block(run, 1, device)
+    return min(timed_block(run, 1, device) for _ in range(3))
 
 
 def _shapes(side: int) -> tuple[tuple[int, int, int], ...]:

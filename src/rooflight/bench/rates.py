@@ -1,6 +1,7 @@
 """A device's roofline, measured: products by dtype, memory bandwidth, the time to issue an operator."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ from rooflight.bench.products import convolution_rate, matmul_rate
 from rooflight.bench.timing import measure, summarise, synchronise
 from rooflight.core.types import GpuSpec, Measurement
 
+STEADY = 0.2  # the part of the median that the quartiles of a quiet device stay within
 CPU_SET_BYTES, CUDA_SET_BYTES = 256 << 20, 1 << 30  # working sets where the size of the last cache is not known
 
 
@@ -30,30 +32,48 @@ def measure_roof(
     dtypes       which matrix products; None: those that the device computes natively, which leaves out emulation
     cache_bytes  the last-level cache; bandwidth is measured over four times as much. None: torch's answer, or 64 MiB
     observe      is given each measurement as it comes: every figure with its spread and, for products, its shape
+    source       of the result names what was unsteady and, on a CPU, the load that other processes made
     raises       ConfigError for a dtype that is unknown, or that the device does not run
     """
     chosen, why = (dtypes, "as asked") if dtypes is not None else native_dtypes(device)
+    taken: list[Measurement] = []
+    load = _load(device)
+
+    def note(measurement: Measurement) -> float:
+        taken.append(measurement)
+        observe(measurement)
+        return measurement.median
+
     rates, convolutions = {}, {}
     for dtype in chosen:
-        best, convolution = matmul_rate(device, dtype), convolution_rate(device, dtype)
-        observe(best)
-        observe(convolution)
-        rates[dtype], convolutions[dtype] = best.median, convolution.median
-    bandwidth = copy_rate(device, working_set_bytes(device, memory_bytes=memory_bytes, cache_bytes=cache_bytes))
-    observe(bandwidth)
-    launch = launch_time(device)
-    observe(launch)
+        rates[dtype] = note(matmul_rate(device, dtype))
+        convolutions[dtype] = note(convolution_rate(device, dtype))
+    bandwidth = note(copy_rate(device, working_set_bytes(device, memory_bytes=memory_bytes, cache_bytes=cache_bytes)))
+    launch = note(launch_time(device))
     return GpuSpec(
         name=name,
         driver_names=(torch.cuda.get_device_name(device),) if device.type == "cuda" else (),
         memory_bytes=memory_bytes,
-        bytes_per_second=bandwidth.median,
+        bytes_per_second=bandwidth,
         flops_per_second=rates,
         kind_flops_per_second={"convolution": convolutions},
-        launch_seconds=launch.median,
+        launch_seconds=launch,
         source=f"measured by rooflight on {datetime.now(UTC).date()} with torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads; dtypes {why}; bandwidth is a copy's, read + write",
+        f"{torch.get_num_threads()} threads{load}; dtypes {why}; bandwidth is a copy's, read + write{unsteady(taken)}",
     )
+
+
+def _load(device: torch.device) -> str:
+    """The machine's load before the measurement: a neighbour that takes the same share all along hides in no spread."""
+    if device.type != "cpu" or not hasattr(os, "getloadavg"):
+        return ""
+    return f", load average {os.getloadavg()[0]:.1f} at the start"
+
+
+def unsteady(measurements: Iterable[Measurement]) -> str:
+    """A warning if the quartiles of some lie further apart than STEADY: the device was shared or changed its clock."""
+    names = [each.name for each in measurements if each.high - each.low > STEADY * each.median]
+    return f"; unsteady, the device was not idle: {', '.join(names)}" if names else ""
 
 
 def native_dtypes(device: torch.device) -> tuple[tuple[str, ...], str]:

@@ -1,4 +1,4 @@
-"""What kernels answer on machines that the tests do not run on; lines that no parser reads are left out."""
+"""What operating systems answer on machines that the tests do not run on: abridged, by hand, in their formats."""
 
 AMD_EPYC = """\
 processor\t: 0
