@@ -86,6 +86,7 @@ def test_a_value_without_a_place_in_json_is_refused() -> None:
         ("{", r"is not JSON"),
         ('{"epochs": 0}', r"--epochs 0: it must be 1 or more"),
         ('{"lr": -1}', r"--lr -1"),
+        ('{"augment": 1.5}', r"--augment 1.5: it is a share"),
     ],
 )
 def test_a_wrong_document_is_one_sentence_that_names_the_key(document: str, sentence: str) -> None:

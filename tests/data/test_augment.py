@@ -63,7 +63,15 @@ PLAIN = Preprocessing(channels=1, height=7, width=5, mean=(0.25,), std=(0.5,))
 def batches(count: int, *, batch: int = 4, seed: int = 0, shift: int = 1, flip: bool = True) -> Batches:
     labels = torch.arange(count)
     return Batches(
-        images(count, 1), labels, PLAIN, batch=batch, shift=shift, flip=flip, seed=seed, device=torch.device("cpu")
+        images(count, 1),
+        labels,
+        PLAIN,
+        batch=batch,
+        shift=shift,
+        flip=flip,
+        augmented_epochs=2,
+        seed=seed,
+        device=torch.device("cpu"),
     )
 
 
@@ -76,6 +84,15 @@ def test_an_epoch_holds_each_sample_once_and_its_own_label() -> None:
     assert sorted(labels.tolist()) == list(range(10))
     pixels = torch.cat([pixels for pixels, _ in epoch])
     assert torch.allclose(pixels, normalise(images(10, 1)[labels], PLAIN))
+
+
+def test_the_last_epochs_show_the_images_as_they_are() -> None:
+    def is_plain(epoch: int) -> bool:
+        found = list(batches(10).epoch(epoch))
+        pixels, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return torch.allclose(pixels, normalise(images(10, 1)[labels], PLAIN))
+
+    assert [is_plain(epoch) for epoch in (1, 2, 3)] == [False, False, True]
 
 
 def test_epochs_differ_and_repeat_with_their_seed() -> None:

@@ -25,6 +25,7 @@ class TrainConfig:
     schedule: Literal["one-cycle", "constant"] = setting("one-cycle", "learning rate over the run")
     shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
     flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")
+    augment: float = setting(0.6, "share of the run, from its start, whose images are shifted and mirrored")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto", "dtype of the matrix products (autocast)"
     )
@@ -38,6 +39,8 @@ class TrainConfig:
                 raise ConfigError(f"--{name} {getattr(self, name)}: it must be {bound} or more.")
         if not 0 < self.lr < float("inf"):
             raise ConfigError(f"--lr {self.lr:g}: it must be above 0.")
+        if not 0 <= self.augment <= 1:
+            raise ConfigError(f"--augment {self.augment:g}: it is a share, 0 to 1.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,14 +24,19 @@ class Batches:
         batch: int,
         shift: int,
         flip: bool,
+        augmented_epochs: int,
         seed: int,
         device: torch.device,
     ) -> None:
-        """images: uint8 (N, C, H, W); labels: int64 (N,). Both are moved to the device, once."""
+        """images: uint8 (N, C, H, W); labels: int64 (N,). Both are moved to the device, once.
+
+        augmented_epochs  after this epoch, images are as they are: the last steps then learn what the test shows
+        """
         self.padded = pad(images.to(device), shift)
         self.labels = labels.to(device)
         self.preprocessing = preprocessing
         self.batch, self.shift, self.flip, self.seed = batch, shift, flip, seed
+        self.augmented_epochs = augmented_epochs
         self.generator = torch.Generator(device=device)
 
     def __len__(self) -> int:
@@ -41,9 +46,11 @@ class Batches:
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Each sample once: (float32 (n, C, H, W), int64 (n,)), n = batch but for the last."""
         self.generator.manual_seed(self.seed * 1_000_003 + epoch)
+        augmented = epoch <= self.augmented_epochs
+        shift, flip = self.shift if augmented else 0, self.flip and augmented
         order = torch.randperm(len(self.labels), generator=self.generator, device=self.labels.device)
         for chosen in order.split(max(1, CHUNK // self.batch) * self.batch):
-            params = draw(len(chosen), self.generator, shift=self.shift, flip=self.flip)
+            params = draw(len(chosen), self.generator, shift=shift, flip=flip)
             images = normalise(apply(self.padded, chosen, params, shift=self.shift), self.preprocessing)
             yield from zip(images.split(self.batch), self.labels[chosen].split(self.batch), strict=True)
 

@@ -93,6 +93,7 @@ def _batches(config: TrainConfig, setting: Setting, images: ImageSet, preprocess
         batch=config.batch,
         shift=config.shift,
         flip=setting.flip,
+        augmented_epochs=round(config.augment * config.epochs),
         seed=config.seed,
         device=setting.device,
     )

@@ -1,0 +1,62 @@
+"""A plain PyTorch loop. Variants: loader-0 and loader-2 (a DataLoader with so many workers), memory (sliced tensors)."""
+
+import time
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from network import accuracy, build
+from task import LEARNING_RATE, read_task
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+task = read_task()
+
+
+class Sliced:
+    """The set in memory, shuffled by a permutation each epoch."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __iter__(self) -> Iterable[tuple[Tensor, Tensor]]:
+        for chosen in torch.randperm(len(self.labels)).split(task.batch):
+            yield self.images[chosen], self.labels[chosen]
+
+
+def main() -> None:
+    """Train the epochs, evaluate."""
+    torch.set_num_threads(task.threads)
+    x_train, y_train, x_test, y_test = (torch.from_numpy(array) for array in task.arrays())
+    x_train, x_test = (x[:, None].float() / 255 for x in (x_train, x_test))
+    record = task.record(len(x_train))
+    kind, _, workers = task.variant.partition("-")
+    if kind == "loader":
+        batches = DataLoader(
+            TensorDataset(x_train, y_train),
+            batch_size=task.batch,
+            shuffle=True,
+            num_workers=int(workers),
+            persistent_workers=workers != "0",
+        )
+    else:
+        batches = Sliced(x_train, y_train)
+    model = build()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=kind == "memory")
+    for _ in range(task.epochs):
+        begin = time.perf_counter()
+        for images, labels in batches:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            record.first_step_done()
+        record.seconds.append(time.perf_counter() - begin)
+    record.finish(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        accuracy=accuracy(model, x_test, y_test),
+        versions={"torch": torch.__version__},
+    )
+
+
+main()
