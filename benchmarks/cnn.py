@@ -47,17 +47,19 @@ class Variant:
 VARIANTS = (
     Variant(name="rooflight", worker="rooflight_fit", argument="rooflight", peer=False),
     Variant(name="rooflight, augmented", worker="rooflight_fit", argument="rooflight-augmented", peer=False),
-    Variant(name="rooflight, automatic dtype", worker="rooflight_fit", argument="rooflight-auto", peer=False),
+    Variant(name="rooflight, bfloat16", worker="rooflight_fit", argument="rooflight-bfloat16", peer=False),
     Variant(name="Keras on TensorFlow", worker="keras_fit", argument="keras-tensorflow"),
     Variant(name="Keras on JAX", worker="keras_fit", argument="keras-jax"),
     Variant(name="Keras on PyTorch", worker="keras_fit", argument="keras-torch"),
     Variant(name="PyTorch, DataLoader", worker="torch_loop", argument="loader-0"),
     Variant(name="PyTorch, DataLoader, 2 workers", worker="torch_loop", argument="loader-2"),
-    Variant(name="PyTorch, in memory", worker="torch_loop", argument="memory"),
+    Variant(name="PyTorch, in memory", worker="torch_loop", argument="memory-0"),
     Variant(name="Lightning", worker="lightning_fit", argument="lightning"),
     Variant(name="PyTorch, DataLoader, malloc kept", worker="torch_loop", argument="loader-0", environment=KEPT),
-    Variant(name="PyTorch, in memory, malloc kept", worker="torch_loop", argument="memory", environment=KEPT),
+    Variant(name="PyTorch, in memory, malloc kept", worker="torch_loop", argument="memory-0", environment=KEPT),
     Variant(name="Lightning, malloc kept", worker="lightning_fit", argument="lightning", environment=KEPT),
+    Variant(name="Keras on TensorFlow, bfloat16", worker="keras_fit", argument="keras-tensorflow-bfloat16"),
+    Variant(name="PyTorch, DataLoader, bfloat16", worker="torch_loop", argument="loader-0-bfloat16"),
 )
 
 
@@ -138,7 +140,9 @@ def _tables(rows: Sequence[Row]) -> Iterator[Table]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers-python", required=True, help="python of the environment that holds the peers")
-    parser.add_argument("--data", type=Path, default=bundled_path("fashion-mnist-12k.npz"), help="an .npz as Keras has it")
+    parser.add_argument(
+        "--data", type=Path, default=bundled_path("fashion-mnist-12k.npz"), help="an .npz as Keras has it"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3, help="the first is warm-up")
     parser.add_argument("--batch", type=int, nargs="+", default=[32, 128])

@@ -26,7 +26,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A variant at one batch size over all rounds. A ratio is Rooflight's images/s over the variant's, round by round."""
+    """A variant at one batch size. A ratio is Rooflight's images/s over the variant's, in the same round."""
 
     variant: str
     batch: int

@@ -1,4 +1,7 @@
-"""Keras 3, `model.fit` on NumPy arrays as the tutorial writes it. Variants: keras-tensorflow, keras-jax, keras-torch."""
+"""Keras 3, `model.fit` on NumPy arrays as the tutorial writes it.
+
+Variants: keras-tensorflow, keras-jax, keras-torch, each also with -bfloat16 behind it (Keras's mixed precision).
+"""
 
 import os
 import time
@@ -6,7 +9,7 @@ import time
 from task import CLASSES, LEARNING_RATE, Record, read_task
 
 task = read_task()
-backend = task.variant.removeprefix("keras-")
+_, backend, *precision = task.variant.split("-")
 os.environ.update(KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
 
 import keras  # noqa: E402  the backend is read when it is imported
@@ -31,6 +34,8 @@ class Epochs(keras.callbacks.Callback):
 
 def main() -> None:
     """Build, fit one batch, fit the epochs, evaluate."""
+    if precision:
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -58,9 +63,7 @@ def main() -> None:
     )
     model.fit(x_train[: task.batch], y_train[: task.batch], batch_size=task.batch, epochs=1, verbose=0)
     record.first_step_done()
-    model.fit(
-        x_train, y_train, batch_size=task.batch, epochs=task.epochs, verbose=0, callbacks=[Epochs(record)]
-    )
+    model.fit(x_train, y_train, batch_size=task.batch, epochs=task.epochs, verbose=0, callbacks=[Epochs(record)])
     _, accuracy = model.evaluate(x_test, y_test, batch_size=500, verbose=0)
     versions = {"keras": keras.__version__, backend: __import__(backend).__version__}
     record.finish(parameters=model.count_params(), accuracy=float(accuracy), versions=versions)

@@ -1,5 +1,8 @@
-"""Rooflight, as its command trains. Variants: rooflight (float32, no augmentation: equal work), rooflight-augmented
-(float32), rooflight-auto (no augmentation, the dtype that the command picks on this machine)."""
+"""Rooflight, as its command trains.
+
+Variants: rooflight (float32, no augmentation: equal work), rooflight-augmented (float32), rooflight-bfloat16 (no
+augmentation; what the command picks on a CPU that multiplies bfloat16 in hardware).
+"""
 
 import time
 
@@ -10,11 +13,10 @@ import rooflight
 from rooflight.core.runs import EpochRecord, TrainConfig
 from rooflight.data.batches import Batches, normalise
 from rooflight.data.images import load_images, measure_preprocessing
-from rooflight.hardware.detect import detect
 from rooflight.hardware.process import keep_freed_memory
 from rooflight.models.cnn import Cnn
-from rooflight.train.device import pick_dtype
-from rooflight.train.fit import fit, prepare
+from rooflight.train.fit import fit
+from rooflight.train.layout import prepare
 
 task = read_task()
 
@@ -41,14 +43,12 @@ def main() -> None:
         device=device,
     )
     test = list(zip(normalise(images.test_images, shape).split(500), images.test_labels.split(500), strict=True))
-    dtype = torch.float32
-    if task.variant == "rooflight-auto":
-        dtype, _ = pick_dtype("auto", device, detect().cpu.isa)
+    dtype = torch.bfloat16 if task.variant == "rooflight-bfloat16" else torch.float32
 
     def epoch_done(epoch: EpochRecord) -> None:
         record.seconds.append(record.images / epoch.samples_per_second)
 
-    model = prepare(Cnn(), device)
+    model, _ = prepare(Cnn(), device, dtype)
     begun = time.time()
     done = fit(model, batches, test, config, dtype=dtype, classes=CLASSES, on_epoch=epoch_done)
     record.first_step_seconds = begun - record.started + done.first_step_seconds

@@ -1,4 +1,8 @@
-"""A plain PyTorch loop. Variants: loader-0 and loader-2 (a DataLoader with so many workers), memory (sliced tensors)."""
+"""A plain PyTorch loop.
+
+Variants: loader-0 and loader-2 (a DataLoader with so many workers), memory-0 (sliced tensors, fused Adam); each also
+with -bfloat16 behind it (autocast).
+"""
 
 import time
 from collections.abc import Iterable
@@ -30,7 +34,7 @@ def main() -> None:
     x_train, y_train, x_test, y_test = (torch.from_numpy(array) for array in task.arrays())
     x_train, x_test = (x[:, None].float() / 255 for x in (x_train, x_test))
     record = task.record(len(x_train))
-    kind, _, workers = task.variant.partition("-")
+    kind, workers, *precision = task.variant.split("-")
     if kind == "loader":
         batches = DataLoader(
             TensorDataset(x_train, y_train),
@@ -47,7 +51,8 @@ def main() -> None:
         begin = time.perf_counter()
         for images, labels in batches:
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(images), labels)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bool(precision)):
+                loss = F.cross_entropy(model(images), labels)
             loss.backward()
             optimizer.step()
             record.first_step_done()

@@ -44,7 +44,15 @@ def test_predicted_stands_beside_measured(trained: TrainResult) -> None:
     step, memory = trained.comparisons
     assert (step.name, step.measured) == ("step time", trained.step_seconds)
     assert step.error == pytest.approx((step.predicted - step.measured) / step.measured)
-    assert abs(memory.error) < 0.02  # the trace counts what the allocator hands out
+    # A trace is of plain tensors. oneDNN's own layout, which float32 trains in on a CPU, keeps no int64 pool indices.
+    assert 0 <= memory.error < 0.1
+
+
+def test_predicted_memory_is_what_the_allocator_hands_out(trained: TrainResult, tmp_path: Path) -> None:
+    config = replace(trained.config, dtype="bfloat16", epochs=1)
+    result = train(config, out=tmp_path / "run", roof=ROOF).answer
+    assert isinstance(result, TrainResult)
+    assert abs(result.comparisons[1].error) < 0.01
 
 
 def test_the_same_seed_gives_the_same_weights(trained: TrainResult, tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def test_it_starts_as_keras_does() -> None:
     torch.manual_seed(0)
     model = Cnn()
     bound = (6 / (32 * 9 + 64 * 9)) ** 0.5  # Glorot: √(6 / (fan in + fan out))
-    assert bound * 0.99 < float(model.conv2.weight.detach().abs().max()) <= bound
-    assert not bool(model.conv2.bias.any())
+    assert bound * 0.99 < float(model.features[3].weight.detach().abs().max()) <= bound
+    assert not bool(model.features[3].bias.any())
 
 
 def test_registry() -> None:

@@ -10,13 +10,14 @@ from rooflight.core.codec import from_json, to_json
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.runs import Checkpoint, Preprocessing
 from rooflight.train.checkpoint import DOCUMENT, load_weights, read_checkpoint, save_checkpoint
-from rooflight.train.fit import prepare
+from rooflight.train.layout import prepare
 
 SHAPE = Preprocessing(channels=1, height=28, width=28, mean=(0.5,), std=(0.25,))
 
 
 def saved(run: Path, epoch: int = 1) -> nn.Module:
-    model = prepare(nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8)), torch.device("cpu"))
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8))
+    model, _ = prepare(network, torch.device("cpu"), torch.float32)
     save_checkpoint(model, run, name="cnn", classes=("a", "b"), preprocessing=SHAPE, epoch=epoch)
     return model
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from rooflight.core.errors import ConfigError
 from rooflight.core.runs import EpochRecord, TrainConfig
 from rooflight.train.evaluate import evaluate
-from rooflight.train.fit import fit, prepare, probe_step, tools
+from rooflight.train.fit import fit, probe_step, tools
+from rooflight.train.layout import prepare
 
 
 class Stripes:
@@ -31,7 +32,7 @@ class Stripes:
 def model(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2))
-    return prepare(network, torch.device("cpu"))
+    return prepare(network, torch.device("cpu"), torch.bfloat16)[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -128,6 +129,6 @@ def test_probing_a_step_leaves_the_model_alone() -> None:
 def test_it_learns_on_the_gpu(dtype: torch.dtype) -> None:
     data = Stripes()
     data.images, data.labels = data.images.cuda(), data.labels.cuda()
-    network = prepare(model(), torch.device("cuda"))
+    network, _ = prepare(model(), torch.device("cuda"), dtype)
     result = fit(network, data, data.epoch(0), TrainConfig(epochs=3, batch=16, lr=0.01), dtype=dtype, classes=2)
     assert result.evaluation.accuracy == 1.0

@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 def load_run(run: Path, device: torch.device) -> tuple[nn.Module, Checkpoint]:
     """The model with its last weights, ready to infer, and the document beside them."""
+    import torch
+
     from rooflight.models.registry import find_model
     from rooflight.train.checkpoint import load_weights, read_checkpoint
-    from rooflight.train.fit import prepare
+    from rooflight.train.layout import prepare
 
     checkpoint, state = read_checkpoint(run)
     model = find_model(checkpoint.model).build(len(checkpoint.classes))
     load_weights(model, state, source=run)
-    return prepare(model, device).eval(), checkpoint
+    model, _ = prepare(model.eval(), device, torch.float32)
+    return model, checkpoint
 
 
 def read_result(run: Path) -> TrainResult:

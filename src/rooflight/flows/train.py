@@ -49,10 +49,11 @@ def train(
     )
     setting = decide(config, images.info)
     console.say(describe_data(images.info))
+    model, why_layout = build_model(config, len(images.info.classes), setting.device, setting.dtype)
+    setting = replace(setting, reasons=(*setting.reasons, why_layout))
     for line in (*setting.reasons, *setting.settings):
         console.say(line)
     preprocessing = measure_preprocessing(images.train_images)
-    model = build_model(config, len(images.info.classes), setting.device)
 
     run = out or default_out(config.model)
     with new_folder(run, keep=(run / "checkpoints/last.json").is_file):
@@ -65,15 +66,15 @@ def train(
     return Report(answer=result, tables=_tables(result), notes=(f"run folder: {run}",))
 
 
-def build_model(config: TrainConfig, classes: int, device: torch.device) -> nn.Module:
-    """The model, its weights drawn from the seed, on its device in its layout."""
+def build_model(config: TrainConfig, classes: int, device: torch.device, dtype: torch.dtype) -> tuple[nn.Module, str]:
+    """The model, its weights drawn from the seed, on its device in its layout; and why that one."""
     import torch
 
     from rooflight.models.registry import find_model
-    from rooflight.train.fit import prepare
+    from rooflight.train.layout import prepare
 
     torch.manual_seed(config.seed)
-    return prepare(find_model(config.model).build(classes), device)
+    return prepare(find_model(config.model).build(classes), device, dtype)
 
 
 def default_out(model: str) -> Path:

@@ -1,7 +1,6 @@
 """The CNN of the classic tutorial, for images of 28×28×1."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -15,22 +14,20 @@ class Cnn(nn.Module):
 
     def __init__(self, classes: int = 10, channels: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, 32, 3)
-        self.conv2 = nn.Conv2d(32, 64, 3)
-        self.conv3 = nn.Conv2d(64, 64, 3)
-        self.dense1 = nn.Linear(64 * 3 * 3, 64)
-        self.dense2 = nn.Linear(64, classes)
+        # ReLU follows the pool: max(relu(x)) = relu(max(x)), gradients too, and it then reads a quarter of the pixels.
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(32, 64, 3), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(64, 64, 3), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Sequential(nn.Linear(64 * 3 * 3, 64), nn.ReLU(), nn.Linear(64, classes))
         # As the tutorial's Keras layers start. PyTorch's own start is a third as wide: 1.5 points lower after 5 epochs
         # of the bundled images.
-        for layer in self.children():
-            nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        # ReLU follows the pool: max(relu(x)) = relu(max(x)), gradients too, and it then reads a quarter of the pixels.
-        # In place, since neither the convolution nor the pool needs its own output for the backward pass.
-        x = F.relu_(F.max_pool2d(self.conv1(x), 2))
-        x = F.relu_(F.max_pool2d(self.conv2(x), 2))
-        x = F.relu_(self.conv3(x))
-        x = F.relu_(self.dense1(torch.flatten(x, 1)))
-        return self.dense2(x)  # type: ignore[no-any-return]
+        scores: Tensor = self.head(torch.flatten(self.features(x), 1))
+        return scores

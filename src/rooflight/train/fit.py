@@ -31,12 +31,6 @@ class Fit:
     first_step_seconds: float
 
 
-def prepare(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on its device, channels last: what cuDNN's Tensor Core kernels and oneDNN's fast ones read."""
-    # torch's stubs do not know that .to takes a memory format.
-    return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
 def fit(
     model: nn.Module,
     batches: EpochBatches,

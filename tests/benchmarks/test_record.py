@@ -1,0 +1,46 @@
+"""Medians and ratios by hand, and every committed result still reads."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.record import Comparison, Run, summarise
+from rooflight.core.codec import from_json
+
+RESULTS = Path(__file__).parents[2] / "benchmarks/results"
+
+
+def run(variant: str, number: int, rate: float) -> Run:
+    return Run(
+        variant=variant,
+        batch=32,
+        round=number,
+        images_per_second=rate,
+        first_step_seconds=1.0 + number,
+        peak_bytes=100,
+        parameters=93_322,
+        test_accuracy=0.8,
+        versions={},
+    )
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    """The machine halves its speed in the second round: the ratio does not see it."""
+    runs = [run("rooflight", 0, 300), run("peer", 0, 200), run("rooflight", 1, 150), run("peer", 1, 100)]
+    first, second = summarise(runs)
+    assert (first.variant, first.rooflight_ratio, first.images_per_second) == ("rooflight", 1.0, 225)
+    assert (second.variant, second.rooflight_ratio, second.rooflight_ratio_low) == ("peer", 1.5, 1.5)
+    assert (second.images_per_second_low, second.images_per_second_high) == (125, 175)
+    assert second.first_step_seconds == 1.5
+
+
+def test_a_round_without_the_reference_is_refused() -> None:
+    with pytest.raises(KeyError):
+        summarise([run("rooflight", 0, 300), run("peer", 1, 200)])
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("cnn-*.json")), ids=lambda path: path.name)
+def test_a_committed_result_reads_and_its_rows_follow_from_its_runs(path: Path) -> None:
+    result = from_json(Comparison, path.read_text())
+    assert result.rows == summarise(result.runs)
+    assert {each.parameters for each in result.runs} == {93_322}
