@@ -54,17 +54,24 @@ def test_each_side_of_the_ridge() -> None:
     assert op_seconds(op(300, 10, 20), SPEC) == (3.0, "compute")  # on the ridge
 
 
+def test_a_kind_that_was_measured_apart_has_its_own_rate() -> None:
+    spec = replace(SPEC, kind_flops_per_second={"convolution": {"float32": 50.0}})
+    assert op_seconds(op(400, 10, kind="convolution"), spec) == (8.0, "compute")
+    assert op_seconds(op(400, 10, kind="convolution", dtype="bfloat16"), spec) == (2.0, "compute")
+    assert op_seconds(op(400, 10, kind="matmul"), spec) == (4.0, "compute")
+
+
 THREE = (op(400, 10), op(0, 30, kind="copy"), op(0, 0, kind="elementwise"))  # 4 s of compute, 3 s of memory, nothing
 
 
 def test_a_cpu_runs_one_operator_after_the_other() -> None:
     found = estimate(trace_of(*THREE), replace(SPEC, launch_seconds=0.5), asynchronous=False)
-    assert found.step_seconds == 4.0 + 3.0 + 0.5
-    assert found.samples_per_second == 6 / 7.5
+    assert found.step_seconds == 4.0 + 3.0 + 0.0 + 3 * 0.5
+    assert found.samples_per_second == 6 / 8.5
     assert found.high == 6 / 4.0  # compute 4, memory 1 + 3, launch 1.5: the largest
     assert found.low == 6 / (4.0 + 4.0 + 1.5)
     assert found.bound_by == "compute"
-    assert found.mfu == pytest.approx(400 / (7.5 * 100))
+    assert found.mfu == pytest.approx(400 / (8.5 * 100))
 
 
 @pytest.mark.parametrize(("launch", "seconds", "bound"), [(0.5, 7.0, "compute"), (3.0, 9.0, "launch")])

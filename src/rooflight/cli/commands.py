@@ -34,7 +34,7 @@ def plan(
     model: Annotated[str, Parameter(help="what to plan: cnn")] = "cnn",
     *,
     task: Annotated[Literal["train", "infer"], Parameter(help="a training step or an inference batch")] = "train",
-    batch: Annotated[int, Parameter(help="samples per step")] = 128,
+    batch: Annotated[int, Parameter(help="samples per step")] = 64,
     dtype: Annotated[Dtype, Parameter(help="dtype of the matrix products")] = "auto",
     device: Device = "auto",
     json: Json = False,

@@ -29,7 +29,7 @@ def estimate(trace: Trace, spec: GpuSpec, *, asynchronous: bool = True) -> Estim
     """What the device makes of one step of the trace.
 
     asynchronous  True for a GPU: the host issues operators while the device works, so the step takes the longer of the
-                  two. False for a CPU, where the thread that issues an operator also runs it: the step is the sum
+                  two. False for a CPU, where the thread that issues an operator also runs it: the times add up
     returns       samples_per_second between low (nothing overlaps: compute, memory and launch of every operator add
                   up) and high (everything overlaps across the whole step: the largest of the three sums); the rates
                   are taken as reached, so kernels that fall short of them can be slower than low
@@ -65,10 +65,13 @@ def _step(ops: Sequence[Op], spec: GpuSpec, asynchronous: bool) -> _Step:
     """The step's time, its bounds, and what the largest share of it waits for. fsum: the order of ops is no matter."""
     alone = [_parts(op, spec) for op in ops]
     sums = {name: fsum(parts[name] for parts in alone) for name in BOUNDS}
-    worker = replace(spec, launch_seconds=None) if asynchronous else spec
+    worker = replace(spec, launch_seconds=None)
     bounded = [op_seconds(op, worker) for op in ops]
     shares = {name: fsum(seconds for seconds, bound in bounded if bound == name) for name in BOUNDS}
     worked = fsum(seconds for seconds, _ in bounded)
+    if not asynchronous:
+        shares["launch"] = sums["launch"]
+        worked += sums["launch"]
     seconds, bound = worked, max(BOUNDS, key=shares.__getitem__)
     if asynchronous and sums["launch"] > worked:
         seconds, bound = sums["launch"], "launch"
@@ -120,7 +123,7 @@ def _assumptions(trace: Trace, spec: GpuSpec, asynchronous: bool) -> list[str]:
             "the step takes the longer of the two"
         )
     else:
-        lines.append(f"no operator takes less than {show_seconds(spec.launch_seconds)}; they run one after the other")
+        lines.append(f"the thread that works also issues the operators, {show_seconds(spec.launch_seconds)} each")
     return lines + _uncosted(trace)
 
 

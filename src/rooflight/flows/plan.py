@@ -39,7 +39,7 @@ def plan(
     *,
     model: str = "cnn",
     task: Task = "train",
-    batch: int = 128,
+    batch: int = 64,
     dtype: str = "auto",
     device: str = "auto",
     console: Console | None = None,
