@@ -46,7 +46,7 @@ def main() -> None:
     dtype = torch.bfloat16 if task.variant == "rooflight-bfloat16" else torch.float32
 
     def epoch_done(epoch: EpochRecord) -> None:
-        record.seconds.append(record.images / epoch.samples_per_second)
+        record.epoch_done(record.images / epoch.samples_per_second)
 
     model, _ = prepare(Cnn(), device, dtype)
     begun = time.time()
