@@ -54,6 +54,7 @@ class Comparison:
     epochs: int
     rows: tuple[Row, ...]
     runs: tuple[Run, ...]
+    failures: tuple[str, ...] = ()  # variants that gave no run, and their last words
 
 
 def summarise(runs: Sequence[Run]) -> tuple[Row, ...]:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-
 from benchmarks.record import Comparison, Run, summarise
+
 from rooflight.core.codec import from_json
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
