@@ -16,7 +16,8 @@ class Run:
     variant: str
     batch: int
     round: int
-    images_per_second: float
+    images_per_second: float  # of the steps
+    whole_images_per_second: float  # of whole epochs: waiting for input counts
     first_step_seconds: float  # from the start of the process, imports included
     peak_bytes: int  # resident, of the process and its children
     parameters: int
@@ -34,6 +35,7 @@ class Row:
     images_per_second: float
     images_per_second_low: float  # quartiles
     images_per_second_high: float
+    whole_images_per_second: float
     rooflight_ratio: float
     rooflight_ratio_low: float
     rooflight_ratio_high: float
@@ -52,6 +54,7 @@ class Comparison:
     epochs: int
     rows: tuple[Row, ...]
     runs: tuple[Run, ...]
+    failures: tuple[str, ...] = ()  # variants that gave no run, and their last words
 
 
 def summarise(runs: Sequence[Run]) -> tuple[Row, ...]:
@@ -70,6 +73,7 @@ def summarise(runs: Sequence[Run]) -> tuple[Row, ...]:
                 images_per_second=rates[1],
                 images_per_second_low=rates[0],
                 images_per_second_high=rates[2],
+                whole_images_per_second=median(run.whole_images_per_second for run in mine),
                 rooflight_ratio=ratios[1],
                 rooflight_ratio_low=ratios[0],
                 rooflight_ratio_high=ratios[2],

@@ -50,7 +50,7 @@ class Epochs(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: object, module: object) -> None:
         """Stop it."""
-        self.record.seconds.append(time.perf_counter() - self.begin)
+        self.record.epoch_done(time.perf_counter() - self.begin)
 
 
 def main() -> None:

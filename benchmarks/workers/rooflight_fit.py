@@ -1,7 +1,7 @@
 """Rooflight, as its command trains.
 
-Variants: rooflight (float32, no augmentation: equal work), rooflight-augmented (float32), rooflight-bfloat16 (no
-augmentation; what the command picks on a CPU that multiplies bfloat16 in hardware).
+Variants: rooflight (float32, no augmentation: equal work), rooflight-augmented (float32), rooflight-auto (no
+augmentation; the dtype that the command picks: bfloat16 on a CPU that multiplies it in hardware).
 """
 
 import time
@@ -13,8 +13,10 @@ import rooflight
 from rooflight.core.runs import EpochRecord, TrainConfig
 from rooflight.data.batches import Batches, normalise
 from rooflight.data.images import load_images, measure_preprocessing
+from rooflight.hardware.detect import detect
 from rooflight.hardware.process import keep_freed_memory
 from rooflight.models.cnn import Cnn
+from rooflight.train.device import pick_dtype
 from rooflight.train.fit import fit
 from rooflight.train.layout import prepare
 
@@ -43,10 +45,11 @@ def main() -> None:
         device=device,
     )
     test = list(zip(normalise(images.test_images, shape).split(500), images.test_labels.split(500), strict=True))
-    dtype = torch.bfloat16 if task.variant == "rooflight-bfloat16" else torch.float32
+    asked = "auto" if task.variant == "rooflight-auto" else "float32"
+    dtype, _ = pick_dtype(asked, device, detect().cpu.isa)
 
     def epoch_done(epoch: EpochRecord) -> None:
-        record.seconds.append(record.images / epoch.samples_per_second)
+        record.epoch_done(record.images / epoch.samples_per_second)
 
     model, _ = prepare(Cnn(), device, dtype)
     begun = time.time()

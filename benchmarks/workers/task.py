@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import multiprocessing
 import os
-import resource
 import sys
 import time
 from dataclasses import dataclass, field
+from statistics import median
 
 import numpy as np
 
@@ -16,34 +17,64 @@ LEARNING_RATE = 1e-3
 
 @dataclass
 class Record:
-    """Times of one training run; `seconds` are those of whole epochs, evaluation left out."""
+    """Times of one training run. The first epoch is warm-up; evaluation is in none of them.
+
+    rates        images/s of each epoch's steps
+    whole_rates  images/s of each epoch from its beginning to its end, waiting for input included
+    """
 
     batch: int
     epochs: int
     images: int
     started: float  # wall clock when the process was asked for
     first_step_seconds: float = 0.0
-    seconds: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    whole_rates: list[float] = field(default_factory=list)
+    children_bytes: int = 0
 
     def first_step_done(self) -> None:
         """Call when the first step's result is there."""
         if not self.first_step_seconds:
             self.first_step_seconds = time.time() - self.started
 
+    def epoch_done(self, seconds: float, *, steps: tuple[int, float] | None = None) -> None:
+        """An epoch took so long. `steps`: images and seconds of its steps, where they are less than the whole."""
+        images, step_seconds = steps or (self.images, seconds)
+        self.rates.append(images / step_seconds)
+        self.whole_rates.append(self.images / seconds)
+        self.children_bytes = sum(peak_bytes(str(child.pid)) for child in multiprocessing.active_children())
+
     def finish(self, *, parameters: int, accuracy: float, versions: dict[str, str]) -> None:
-        """Print the record as one line of JSON. The first epoch is warm-up."""
-        own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        measured = sorted(self.seconds[1:])
-        middle = measured[len(measured) // 2] if len(measured) % 2 else sum(measured[len(measured) // 2 - 1 :][:2]) / 2
+        """Print the record as one line of JSON."""
+        if len(self.rates) != self.epochs:
+            sys.exit(f"asked for {self.epochs} epochs, {len(self.rates)} were timed")
         line = {
-            "images_per_second": self.images / middle,
+            "images_per_second": median(self.rates[1:]),
+            "whole_images_per_second": median(self.whole_rates[1:]),
             "first_step_seconds": self.first_step_seconds,
-            "peak_bytes": 1024 * (own + children),
+            "peak_bytes": peak_bytes("self") + self.children_bytes,
             "parameters": parameters,
             "test_accuracy": accuracy,
             "versions": versions,
         }
         print(json.dumps(line), flush=True)
+
+
+def peak_bytes(process: str) -> int:
+    """Largest resident size of a process so far; pages that it shares with another count in both.
+
+    Not ru_maxrss where there is a choice: that one outlives exec, so the parent's memory would count, and it knows a
+    child only once the child has ended.
+    """
+    try:
+        with open(f"/proc/{process}/status", encoding="ascii") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        if process != "self":
+            return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def main() -> None:
             loss.backward()
             optimizer.step()
             record.first_step_done()
-        record.seconds.append(time.perf_counter() - begin)
+        record.epoch_done(time.perf_counter() - begin)
     record.finish(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         accuracy=accuracy(model, x_test, y_test),

@@ -16,6 +16,7 @@ def run(variant: str, number: int, rate: float) -> Run:
         batch=32,
         round=number,
         images_per_second=rate,
+        whole_images_per_second=rate / 2,
         first_step_seconds=1.0 + number,
         peak_bytes=100,
         parameters=93_322,
@@ -31,6 +32,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert (first.variant, first.rooflight_ratio, first.images_per_second) == ("rooflight", 1.0, 225)
     assert (second.variant, second.rooflight_ratio, second.rooflight_ratio_low) == ("peer", 1.5, 1.5)
     assert (second.images_per_second_low, second.images_per_second_high) == (125, 175)
+    assert second.whole_images_per_second == 75
     assert second.first_step_seconds == 1.5
 
 
