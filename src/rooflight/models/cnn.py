@@ -3,6 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+# The second pool halves 11 rows to 5 and drops the last; what that row alone reads is never used: row 12 of the first
+# pool, and rows 26 and 27 of the picture. Columns alike. Leaving them out gives the same scores and the same gradients
+# for a sixth less work.
+USED = 26
+
 
 class Cnn(nn.Module):
     """Conv 32, pool, Conv 64, pool, Conv 64, Dense 64, Dense classes; every convolution is 3×3 without padding.
@@ -29,5 +34,5 @@ class Cnn(nn.Module):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.head(torch.flatten(self.features(x), 1))
+        scores: Tensor = self.head(torch.flatten(self.features(x[:, :, :USED, :USED]), 1))
         return scores
