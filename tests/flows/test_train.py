@@ -31,6 +31,10 @@ def test_the_run_folder_holds_what_the_documentation_says(trained: TrainResult) 
     assert not [name for name in names if name.endswith(".partial")]
 
 
+def test_the_stored_configuration_is_resolved(trained: TrainResult) -> None:
+    assert (trained.config.device, trained.config.dtype, trained.config.flip) == ("cpu", "float32", True)
+
+
 def test_it_learned_from_real_images(trained: TrainResult) -> None:
     assert trained.evaluation.accuracy > 0.5  # guessing gives 0.1
     assert trained.evaluation.count == 500

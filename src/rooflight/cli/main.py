@@ -1,5 +1,6 @@
 """The command `rooflight`: parse, call a flow, print its Report. Exit 0: done; 1: a clear no; 2: bad usage or input."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -67,5 +68,8 @@ def _help_hint(arguments: Sequence[str]) -> str:
 
 
 def _file_sentence(error: OSError) -> str:
+    """What the operating system said, and what to try."""
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}. Try another --out, or free some space."
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "Free some space, or try another --out." if full else "Try a path that can be read and written."
+    return f"{where}{error.strerror or error}. {advice}"

@@ -47,7 +47,8 @@ def show_percent(share: float | None, *, signed: bool = False) -> str:
     """`0.914` → "91.4 %"; with a sign for errors."""
     if share is None:
         return "unknown"
-    return f"{share * 100:+.1f} %" if signed else f"{share * 100:.1f} %"
+    shown = round(share * 100, 1) + 0.0  # −0.0 is shown as 0.0
+    return f"{shown:+.1f} %" if signed else f"{shown:.1f} %"
 
 
 def show_rate(per_second: float | None, what: str = "samples") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rooflight.core.runs import DataInfo, TrainConfig
@@ -49,6 +49,13 @@ def decide(config: TrainConfig, data: DataInfo) -> Setting:
             f"mirror {'on' if flip else 'off'}: {why_flip}",
         ),
     )
+
+
+def resolved(config: TrainConfig, setting: Setting) -> TrainConfig:
+    """The configuration with what was chosen in place of "auto", as it is stored and can be fed back in."""
+    from rooflight.train.device import dtype_name
+
+    return replace(config, device=str(setting.device), dtype=dtype_name(setting.dtype), flip=setting.flip)
 
 
 def pick_flip(asked: bool | None, classes: tuple[str, ...]) -> tuple[bool, str]:

@@ -17,7 +17,7 @@ from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_percent, show_rate, show_seconds
 from rooflight.flows.compare import compare_step, comparison_table
 from rooflight.flows.roof import device_name
-from rooflight.flows.setting import Setting, decide, describe_data
+from rooflight.flows.setting import Setting, decide, describe_data, resolved
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,7 @@ def train(
         config.data, channels=channels, height=height, width=width, data_dir=config.data_dir, notify=console.say
     )
     setting = decide(config, images.info)
+    config = resolved(config, setting)
     console.say(describe_data(images.info))
     model, why_layout = build_model(config, len(images.info.classes), setting.device, setting.dtype)
     setting = replace(setting, reasons=(*setting.reasons, why_layout))
@@ -56,9 +57,17 @@ def train(
     preprocessing = measure_preprocessing(images.train_images)
 
     run = out or default_out(config.model)
-    with new_folder(run, keep=(run / "checkpoints/last.json").is_file):
+    checkpoint = run / "checkpoints/last.json"
+    with new_folder(run, keep=checkpoint.is_file):
         write_file(run / "config.json", to_json(config))
-        result = _fit(config, setting, images, preprocessing, model, run, console)
+        try:
+            result = _fit(config, setting, images, preprocessing, model, run, console)
+        except KeyboardInterrupt:
+            if checkpoint.is_file():
+                console.say(
+                    f"{run} keeps the checkpoint of the last whole epoch: rooflight predict {run} IMAGE uses it"
+                )
+            raise
         console.say("comparing with the prediction")
         batch = next(iter(_batches(config, setting, images, preprocessing).epoch(0)))
         result = replace(result, comparisons=compare_step(result, setting, model, batch, roof))
