@@ -7,13 +7,12 @@ from cyclopts import Parameter
 
 from rooflight.cli.flags import resolve, with_fields
 from rooflight.core.console import Console
-from rooflight.core.runs import TrainConfig
+from rooflight.core.runs import DtypeName, TrainConfig
 from rooflight.core.tables import Report
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON document and nothing else")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:1")]
 Run = Annotated[Path, Parameter(help="a run folder, as train leaves it")]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def console() -> Console:
@@ -35,7 +34,7 @@ def plan(
     *,
     task: Annotated[Literal["train", "infer"], Parameter(help="a training step or an inference batch")] = "train",
     batch: Annotated[int, Parameter(help="samples per step")] = 64,
-    dtype: Annotated[Dtype, Parameter(help="dtype of the matrix products")] = "auto",
+    dtype: Annotated[DtypeName, Parameter(help="dtype of the matrix products")] = "auto",
     device: Device = "auto",
     json: Json = False,
 ) -> Report:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 from rooflight.core.errors import ConfigError
 from rooflight.core.types import Comparison, Environment
 
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
 
 def setting(default: Any, help: str) -> Any:
     """A field of a configuration: its default and its help text, from which flags and --help are made."""
@@ -26,9 +28,7 @@ class TrainConfig:
     shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
     flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")
     augment: float = setting(0.6, "share of the run, from its start, whose images are shifted and mirrored")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
-        "auto", "dtype of the matrix products (autocast)"
-    )
+    dtype: DtypeName = setting("auto", "dtype of the matrix products (autocast)")
     device: str = setting("auto", "auto, cpu, cuda or cuda:1")
     seed: int = setting(0, "seed of weights, shuffling and augmentation")
 

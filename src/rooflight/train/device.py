@@ -1,8 +1,11 @@
 """Where a run happens and in what dtype: automatic choices that return their reason."""
 
+from typing import cast
+
 import torch
 
 from rooflight.core.errors import ConfigError
+from rooflight.core.runs import DtypeName
 
 # CPU extensions that multiply bfloat16 in hardware; without one it is emulated, and ten times slower than float32.
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
@@ -43,9 +46,9 @@ def pick_dtype(asked: str, device: torch.device, cpu_isa: tuple[str, ...]) -> tu
     return torch.float32, "this CPU would emulate bfloat16"
 
 
-def dtype_name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> DtypeName:
     """torch.bfloat16 → "bfloat16"."""
-    return str(dtype).removeprefix("torch.")
+    return cast(DtypeName, str(dtype).removeprefix("torch."))
 
 
 def _why_no_gpu() -> str:
