@@ -59,6 +59,22 @@ def test_it_learns_and_records(dtype: torch.dtype) -> None:
     assert 0 < result.first_step_seconds < result.records[0].seconds
 
 
+def test_a_set_smaller_than_the_batch_is_one_small_step() -> None:
+    data = Stripes(count=8)
+    data_of_one = [(data.images, data.labels)]
+
+    class OneStep(Stripes):
+        def __len__(self) -> int:
+            return 1
+
+        def epoch(self, epoch: int) -> list[tuple[Tensor, Tensor]]:
+            return data_of_one
+
+    result = fit(model(), OneStep(8), data_of_one, TrainConfig(epochs=2, batch=999), dtype=torch.float32, classes=2)
+    assert result.steps == 2
+    assert result.step_seconds == pytest.approx(8 / result.samples_per_second)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
     def weights(seed: int) -> Tensor:
         trained, data = model(seed), Stripes()

@@ -28,7 +28,7 @@ def compare_step(
     from rooflight.train.fit import probe_step
 
     config = result.config
-    workload = workload_of(config.model, task="train", batch=config.batch, dtype=result.dtype)
+    workload = workload_of(config.model, task="train", batch=len(batch[1]), dtype=result.dtype)
     roof = roof or measured_roof(setting.device, setting.machine, tuple(dict.fromkeys(("float32", result.dtype))))
     _, predicted = predict_step(workload, roof, setting.device, classes=len(result.data.classes))
 

@@ -57,7 +57,7 @@ def fit(
     evaluations: list[Evaluation] = []
 
     def step_done(samples: int) -> None:
-        clock.step()
+        clock.step(samples)
         on_step(samples)
 
     def epoch_done(epoch: int, totals: Totals) -> None:
@@ -100,7 +100,7 @@ def fit(
         records=tuple(records),
         evaluation=evaluations[-1],
         steps=config.epochs * len(batches),
-        step_seconds=config.batch / rate,
+        step_seconds=clock.step_samples / rate,
         samples_per_second=rate,
         first_step_seconds=clock.first_step_seconds,
     )
@@ -166,11 +166,13 @@ class _Clock:
         self.begin = time.perf_counter()
         self.epoch_begin = self.begin
         self.first_step_seconds = 0.0
+        self.step_samples = 0  # of a full step: the last of an epoch may be smaller
 
     def start_epoch(self) -> None:
         self.epoch_begin = time.perf_counter()
 
-    def step(self) -> None:
+    def step(self, samples: int) -> None:
+        self.step_samples = max(self.step_samples, samples)
         if not self.first_step_seconds:
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)  # once in a run
