@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.record import Comparison, Run, summarise
+from benchmarks.table import BLOCK, README, speed_block
 
 from rooflight.core.codec import from_json
 
@@ -41,8 +42,15 @@ def test_a_round_without_the_reference_is_refused() -> None:
         summarise([run("rooflight", 0, 300), run("peer", 1, 200)])
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("cnn-*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("cnn-2*.json")), ids=lambda path: path.name)
 def test_a_committed_result_reads_and_its_rows_follow_from_its_runs(path: Path) -> None:
     result = from_json(Comparison, path.read_text())
     assert result.rows == summarise(result.runs)
     assert {each.parameters for each in result.runs} == {93_322}
+
+
+def test_the_readmes_table_is_made_from_the_newest_result() -> None:
+    newest = max(RESULTS.glob("cnn-2*.json"))
+    found = BLOCK.search(README.read_text())
+    assert found is not None
+    assert found.group() == speed_block(from_json(Comparison, newest.read_text()), newest.name)
