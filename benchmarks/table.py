@@ -42,8 +42,8 @@ def speed_block(result: Comparison, name: str) -> str:
     place = result.environment
     rounds = max(row.rounds for row in result.rows)
     caption = (
-        f"{place.device}, {place.threads} cores, no GPU; medians of {rounds} interleaved rounds; float32 unless the row "
-        f"says otherwise; ratios are of `rooflight` in float32. From `benchmarks/results/{name}`."
+        f"{place.device}, {place.threads} cores, no GPU; medians of {rounds} rounds, interleaved; float32 unless "
+        f"the row says otherwise; ratios are of `rooflight` in float32. From `benchmarks/results/{name}`."
     )
     return f"{markdown(Table(columns=tuple(columns), rows=rows))}\n\n{caption}"
 
