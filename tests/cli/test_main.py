@@ -1,6 +1,7 @@
 """The command as a person types it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--epochs", "three"], "three"),
         (["train", "--epochs", "0"], "--epochs 0: it must be 1 or more"),
         (["train", "--dtype", "int3"], "int3"),
+        (["train", "--seed", str(2**80)], "must be below"),
+        (["train", "--shift", "28"], "--shift 28"),
+        (["train", "--lr", "nan"], "--lr nan"),
+        (["train", "--augment", "nan"], "--augment nan"),
         (["train", "--data", "bundeld"], "Did you mean 'bundled'"),
         (["train", "--config", "no/such.json"], "no such file"),
         (["train", "cmn"], "no model 'cmn'. Did you mean 'cnn'"),
@@ -85,6 +90,27 @@ def test_json_is_one_document_and_nothing_else() -> None:
     command = [sys.executable, "-m", "rooflight", "info", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["cpu"]["logical_cores"] >= 1
+
+
+def test_a_terminal_without_hangul_still_gets_an_answer(tmp_path: Path) -> None:
+    (tmp_path / "가방").mkdir()
+    command = [sys.executable, "-m", "rooflight", "train", "--data", str(tmp_path / "가방")]
+    done = subprocess.run(
+        command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "class folders" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_stdout_is_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "rooflight", "info", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("rooflight: the answer could not be written")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_order_is_defaults_file_flags(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The command `rooflight`: parse, call a flow, print its Report. Exit 0: done; 1: a clear no; 2: bad usage or input."""
 
 import errno
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +21,10 @@ INTERRUPTED = 130  # as shells count SIGINT
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
+    signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C: what was half-written is removed
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Hangul shows its code
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -51,9 +57,15 @@ def _app() -> App:
 def _print(report: Report, *, as_json: bool) -> int:
     try:
         print(to_json(report.answer) if as_json else text(report), flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again as it exits
+        if not isinstance(error, BrokenPipeError):  # a reader that has seen enough is no fault
+            return _fail(f"the answer could not be written to stdout: {error.strerror}.")
     return report.exit_code
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _fail(sentence: str, code: int = 2) -> int:

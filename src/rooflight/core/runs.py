@@ -37,6 +37,8 @@ class TrainConfig:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ConfigError(f"--{name} {getattr(self, name)}: it must be {bound} or more.")
+        if self.seed >= 2**32:
+            raise ConfigError(f"--seed {self.seed}: it must be below 2³².")
         if not 0 < self.lr < float("inf"):
             raise ConfigError(f"--lr {self.lr:g}: it must be above 0.")
         if not 0 <= self.augment <= 1:

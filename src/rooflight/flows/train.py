@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
+from rooflight.core.errors import ConfigError
 from rooflight.core.files import new_folder, write_file
 from rooflight.core.runs import EpochRecord, Preprocessing, TrainConfig, TrainResult
 from rooflight.core.tables import Report, Table
@@ -44,6 +45,8 @@ def train(
     console = console or Silent()
     entry = find_model(config.model)
     channels, height, width = entry.input_shape
+    if config.shift >= min(height, width):
+        raise ConfigError(f"--shift {config.shift}: {config.model} takes images of {height}×{width}; try 1 or 2.")
     images = load_images(
         config.data, channels=channels, height=height, width=width, data_dir=config.data_dir, notify=console.say
     )
