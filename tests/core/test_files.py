@@ -1,5 +1,6 @@
 """Files and folders that are whole or not there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,4 +60,22 @@ def test_an_empty_folder_of_the_users_is_used_and_emptied_again_but_not_removed(
         (run / "half").write_text("x")
         raise RuntimeError
     assert tmp_path.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_regular_file_is_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "none" / "a.json"):
+        with pytest.raises(ConfigError):
+            write_file(path, "x")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_file(tmp_path / "link", "x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "x"
+
+
+def test_a_name_that_is_too_long_leaves_no_parent(tmp_path: Path) -> None:
+    path = tmp_path / "a/b" / ("x" * 300)
+    with pytest.raises(OSError, match="too long"), new_folder(path, keep=(path / "f").is_file):
+        pass
     assert list(tmp_path.iterdir()) == []

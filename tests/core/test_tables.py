@@ -35,3 +35,8 @@ def test_a_row_of_the_wrong_length_is_refused() -> None:
 def test_markdown_escapes_pipes() -> None:
     table = Table(title="T", columns=("a", "b"), rows=(("x|y", "1"),))
     assert markdown(table) == "**T**\n\n| a | b |\n|---|---|\n| x\\|y | 1 |"
+
+
+def test_a_name_with_a_line_break_stays_on_its_line() -> None:
+    table = Table(columns=("file",), rows=(("a\nb\x1b[31m 가방",),))
+    assert "a\\nb\\x1b[31m 가방" in table_text(table).splitlines()[-1]

@@ -1,5 +1,6 @@
 """A trained run in use: predict, export, report."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -109,3 +110,17 @@ def test_report_shows_run_and_exports(trained: TrainResult, tmp_path: Path) -> N
     assert f"{trained.evaluation.accuracy * 100:.1f}" in content
     with pytest.raises(ConfigError, match="holds no finished run"):
         report(tmp_path)
+
+
+def test_a_checkpoint_that_was_tampered_with_is_refused(trained: TrainResult, tmp_path: Path, pictures: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained.run, run)
+    document = run / "checkpoints/last.json"
+    whole = json.loads(document.read_text())
+    for changed in ({"std": [0.0]}, {"std": [-1.0]}, {"mean": []}, {"channels": 3}, {"height": 14}, {"height": 0}):
+        document.write_text(json.dumps({**whole, "preprocessing": {**whole["preprocessing"], **changed}}))
+        with pytest.raises(ConfigError):
+            predict(run, [pictures / "000-0.png"], device="cpu")
+    document.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        predict(run, [pictures / "000-0.png"], device="cpu")

@@ -60,8 +60,9 @@ def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError(f"--config {file}: no such file.")
     try:
-        settings = tomllib.loads(file.read_text()) if file.suffix == ".toml" else json.loads(file.read_text())
-    except ValueError as error:
+        content = file.read_bytes().decode("utf-8-sig")
+        settings = tomllib.loads(content) if file.suffix == ".toml" else json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--config {file} cannot be read: {error}.") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"--config {file} must hold an object of settings.")

@@ -1,5 +1,6 @@
 """The command `rooflight`: parse, call a flow, print its Report. Exit 0: done; 1: a clear no; 2: bad usage or input."""
 
+import contextlib
 import errno
 import io
 import os
@@ -13,7 +14,7 @@ from rooflight import __version__
 from rooflight.cli.commands import COMMANDS
 from rooflight.core.codec import to_json
 from rooflight.core.errors import RooflightError
-from rooflight.core.tables import Report, text
+from rooflight.core.tables import Report, printable, text
 
 HELP = "From a GPU's spec sheet to a deployed model, at the hardware's limit."
 INTERRUPTED = 130  # as shells count SIGINT
@@ -69,7 +70,8 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _fail(sentence: str, code: int = 2) -> int:
-    print(f"rooflight: {sentence}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody listens
+        print(f"rooflight: {printable(sentence)}", file=sys.stderr)
     return code
 
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar, Union, cast
 
 from rooflight.core.errors import ConfigError, nearest
@@ -34,9 +36,18 @@ def from_json(kind: type[T], document: str, *, what: str = "the document") -> T:
     """A dataclass from its JSON document; raises ConfigError with the key at fault."""
     try:
         plain = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{what} is not JSON: {error}.") from None
     return from_plain(kind, plain, what=what)
+
+
+def read_json(kind: type[T], path: Path) -> T:
+    """A dataclass from a JSON file; raises ConfigError if it is damaged, OSError if it cannot be read."""
+    try:
+        document = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text in UTF-8.") from None
+    return from_json(kind, document, what=str(path))
 
 
 def from_plain(kind: type[T], plain: Any, *, what: str = "the document") -> T:
@@ -61,9 +72,21 @@ def _build(kind: Any, plain: Any, what: str) -> Any:
         return {key: _build(item_kind, item, f"{what}.{key}") for key, item in _expect(plain, dict, what).items()}
     if kind in (Any, object):
         return plain
-    if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
-        return float(plain)
+    if kind is float:
+        return _number(plain, what)
+    if kind is str and any("\ud800" <= letter <= "\udfff" for letter in _expect(plain, str, what)):
+        raise ConfigError(f"{what} holds half a letter: {plain!a}.")
     return _expect(plain, kind, what)
+
+
+def _number(plain: Any, what: str) -> float:
+    try:
+        number = float(plain) if isinstance(plain, int) and not isinstance(plain, bool) else _expect(plain, float, what)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ConfigError(f"{what} is no finite number.")
+    return float(number)
 
 
 def _build_dataclass(kind: type, plain: Any, what: str) -> Any:

@@ -18,6 +18,11 @@ def write_file(path: Path, content: bytes | str) -> None:
 
 def fill_file(path: Path, fill: Callable[[Path], object]) -> None:
     """Like write_file, for a library that wants a path to write to."""
+    path = path.resolve()  # a link is followed, not replaced
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent}: no such folder to write {path.name} to.")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no regular file, and is left alone. Try another path.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         fill(partial)
@@ -35,11 +40,17 @@ def new_folder(path: Path, *, keep: Callable[[], bool] = lambda: False) -> Itera
     keep    asked only after a failure: does the folder hold something whole, such as a checkpoint?
     raises  ConfigError if the path exists and is not an empty folder
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"{path} exists already and is not an empty folder. Try another --out, or move it away.")
+    refuse_taken(path)
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    if path in made:
+        try:
+            path.mkdir(parents=True)  # of two that ask at once, one gets it
+        except FileExistsError:
+            raise ConfigError(f"{path} was just made by another run. Try another --out.") from None
+        except OSError:
+            _remove(path, made)
+            raise
     try:
-        path.mkdir(parents=True, exist_ok=True)
         yield path
     except BaseException:
         if not keep():
@@ -47,9 +58,15 @@ def new_folder(path: Path, *, keep: Callable[[], bool] = lambda: False) -> Itera
         raise
 
 
+def refuse_taken(path: Path) -> None:
+    """Raise ConfigError if the path exists and is not an empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{path} exists already and is not an empty folder. Try another --out, or move it away.")
+
+
 def _remove(path: Path, made: list[Path]) -> None:
     """Empty the folder, then remove it and its parents as far as this run made them."""
-    if path.is_dir():
+    if os.path.isdir(path):  # False, not an error, for a name that is too long
         for child in path.iterdir():
             shutil.rmtree(child, ignore_errors=True) if child.is_dir() else child.unlink(missing_ok=True)
     for folder in made:

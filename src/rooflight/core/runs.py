@@ -37,8 +37,8 @@ class TrainConfig:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ConfigError(f"--{name} {getattr(self, name)}: it must be {bound} or more.")
-        if self.seed >= 2**32:
-            raise ConfigError(f"--seed {self.seed}: it must be below 2³².")
+            if getattr(self, name) >= 2**32:
+                raise ConfigError(f"--{name} {getattr(self, name)}: it must be below 2³².")
         if not 0 < self.lr < float("inf"):
             raise ConfigError(f"--lr {self.lr:g}: it must be above 0.")
         if not 0 <= self.augment <= 1:
@@ -68,6 +68,11 @@ class Preprocessing:
     mean: tuple[float, ...]  # per channel, of pixels in 0..1
     std: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        sizes = self.channels in (1, 3) and self.height > 0 and self.width > 0
+        if not sizes or not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
+            raise ConfigError(f"a preprocessing that cannot be: {self}.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
@@ -90,6 +95,10 @@ class Evaluation:
     loss: float
     count: int
     confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.confusion) for row in self.confusion):
+            raise ConfigError("a confusion matrix must have as many columns as rows.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,8 @@ def text(report: Report) -> str:
 
 def table_text(table: Table) -> str:
     """Aligned columns, two spaces apart, a rule under the head."""
+    cells = tuple(tuple(printable(cell) for cell in row) for row in table.rows)
+    table = Table(title=table.title, columns=table.columns, rows=cells)
     widths = _widths(table)
     right = [_numeric(column) for column in zip(*table.rows, strict=True)] if table.rows else [False] * len(widths)
     lines = [table.title] if table.title else []
@@ -47,6 +49,11 @@ def markdown(table: Table) -> str:
     head = [f"**{table.title}**", ""] if table.title else []
     lines = [_pipes(table.columns), "|" + "---|" * len(table.columns), *(_pipes(row) for row in table.rows)]
     return "\n".join(head + lines)
+
+
+def printable(word: str) -> str:
+    """Line breaks and control codes, as a file's name may hold, shown as their escapes."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in word)
 
 
 def display_width(word: str) -> int:

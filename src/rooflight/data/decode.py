@@ -14,6 +14,11 @@ from rooflight.core.errors import DataError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
+def is_image(path: Path) -> bool:
+    """A file with the suffix of one, and none that the system hides."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
 def decode_image(source: Path | bytes, channels: int, *, name: str = "") -> Tensor:
     """One PNG, JPEG, WebP or GIF (its first frame) as uint8 (C, H, W), turned as its EXIF data asks for.
 
@@ -21,7 +26,7 @@ def decode_image(source: Path | bytes, channels: int, *, name: str = "") -> Tens
     channels  1: grey, by the ITU-R 601 weights; 3: RGB. Transparency is dropped, 16 bits become 8
     raises    DataError if the file is not there, or cannot be decoded
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     if isinstance(source, Path) and not source.is_file():
         raise DataError(f"{source}: no such image file.")
@@ -33,7 +38,8 @@ def decode_image(source: Path | bytes, channels: int, *, name: str = "") -> Tens
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         what = name if isinstance(source, bytes) else str(source)
-        reason = str(error).strip() or "empty file"
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "it is no image, or of an unknown kind" if unknown else str(error).strip() or "empty file"
         raise DataError(f"{what} cannot be decoded ({reason}). Try replacing or removing it.") from None
     return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[:, :, None]).permute(2, 0, 1).contiguous()
 

@@ -14,9 +14,10 @@ def download(torchvision_class: str, folder: Path) -> None:
     from torchvision import datasets
 
     kind = getattr(datasets, torchvision_class)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, md5 in kind.resources:
-        write_file(folder / name, _fetch([mirror + name for mirror in kind.mirrors], md5))
+        content = _fetch([mirror + name for mirror in kind.mirrors], md5)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(folder / name, content)
 
 
 def _fetch(urls: list[str], md5: str) -> bytes:

@@ -1,6 +1,7 @@
 """A folder of class folders of image files, with its own split into train and test or without."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rooflight.core.errors import ConfigError, DataError
-from rooflight.data.decode import SUFFIXES, decode_image, fit_images
+from rooflight.data.decode import SUFFIXES, decode_image, fit_images, is_image
 from rooflight.data.read import Arrays
 
 TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -52,10 +53,13 @@ def _class_files(root: Path, notify: Callable[[str], None]) -> tuple[tuple[str, 
             f"{root} has {len(folders)} class folders; a classifier needs at least 2. "
             "Try a folder that holds one folder of images for each class."
         )
+    for folder in folders:
+        if not folder.name.isprintable():
+            raise ConfigError(f"the class folder {folder} has a name that cannot be shown. Try renaming it.")
     files, skipped = [], 0
     for label, folder in enumerate(folders):
         inside = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        images = [path for path in inside if path.suffix.lower() in SUFFIXES]
+        images = [path for path in inside if is_image(path)]
         skipped += len(inside) - len(images)
         if not images:
             raise DataError(f"the class folder {folder} has no image ({', '.join(SUFFIXES)}).")
@@ -74,7 +78,7 @@ def _split(files: list[tuple[int, Path]], root: Path) -> tuple[list[tuple[int, P
             raise DataError(
                 f"the class folder {mine[0].parent} has 1 image; at least 2 are needed, to train on and to test with."
             )
-        mine.sort(key=lambda path: hashlib.sha256(path.relative_to(root).as_posix().encode()).digest())
+        mine.sort(key=lambda path: hashlib.sha256(os.fsencode(path.relative_to(root).as_posix())).digest())
         held_out = max(1, round(len(mine) * TEST_SHARE))
         test += [(label, path) for path in mine[:held_out]]
         train += [(label, path) for path in mine[held_out:]]

@@ -13,7 +13,7 @@ from rooflight.core.runs import DataInfo, Preprocessing
 from rooflight.data.decode import fit_images
 from rooflight.data.folder import read_folder
 from rooflight.data.read import Arrays, read_idx_folder, read_npz, read_parquet
-from rooflight.data.sources import NAMED, Found, bundled_path, find_named
+from rooflight.data.sources import NAMED, Found, bundled_path, expand, find_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +86,8 @@ def _read(data: str, data_dir: str | None, notify: Callable[[str], None], fit: t
         return read_npz(bundled_path("fashion-mnist-12k.npz"), NAMED["fashion-mnist"], "bundled with Rooflight")
     if data in NAMED:
         return _read_found(find_named(data, data_dir, notify))
-    path = Path(data).expanduser()
-    if not path.exists():
+    path = expand(data)
+    if not data or not path.exists():
         hint = nearest(data, ["bundled", *NAMED]) if path.name == data else ""
         raise ConfigError(f"--data {data}: no such file or folder, and no data set of that name.{hint}")
     if path.is_dir():
@@ -110,6 +110,8 @@ def _read_found(found: Found) -> Arrays:
 def _check_labels(arrays: Arrays) -> None:
     """Labels are 0 to K−1; each class has a training image."""
     count = len(arrays.classes)
+    if count < 2:
+        raise DataError(f"{arrays.source} has {count} class; a classifier needs at least 2.")
     for split, labels in (("train", arrays.train_labels), ("test", arrays.test_labels)):
         outside = labels[(labels < 0) | (labels >= count)]
         if len(outside):

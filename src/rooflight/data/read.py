@@ -5,13 +5,13 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rooflight.core.errors import BackendError, DataError
+from rooflight.core.tables import printable
 from rooflight.data.decode import decode_image
 from rooflight.data.sources import IDX_FILES, Named
 
@@ -35,10 +35,11 @@ def read_npz(path: Path, named: Named | None, source: str) -> Arrays:
     """x_train, y_train, x_test, y_test as Keras names them; optionally `classes`, the names."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+            arrays = {key: np.asarray(archive[key]) for key in archive.files}
+    except Exception as error:  # numpy and zipfile raise a dozen kinds for a file that is not what it says
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{path} is not a readable .npz file ({error}). Try writing it again with numpy.savez."
+            f"{path} is not a readable .npz file ({reason}). Try writing it again with numpy.savez."
         ) from None
     missing = [key for key in NPZ_KEYS if key not in arrays]
     if missing:
@@ -46,13 +47,13 @@ def read_npz(path: Path, named: Named | None, source: str) -> Arrays:
             f"{path} lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}. "
             "Try numpy.savez(path, x_train=…, y_train=…, x_test=…, y_test=…)."
         )
-    train_labels = _labels(arrays["y_train"], "y_train", path)
+    train_labels, test_labels = (_labels(arrays[key], key, path) for key in ("y_train", "y_test"))
     classes = named.classes if named else _class_names(arrays.get("classes"), train_labels, path)
     return Arrays(
         train_images=_pixels(arrays["x_train"], len(train_labels), "x_train", path),
         train_labels=train_labels,
-        test_images=_pixels(arrays["x_test"], len(arrays["y_test"]), "x_test", path),
-        test_labels=_labels(arrays["y_test"], "y_test", path),
+        test_images=_pixels(arrays["x_test"], len(test_labels), "x_test", path),
+        test_labels=test_labels,
         classes=classes,
         source=source,
         licence=named.licence if named else None,
@@ -132,7 +133,7 @@ def _labels(array: Any, name: str, path: Path) -> Tensor:
 
 def _class_names(names: Any, labels: Tensor, path: Path) -> tuple[str, ...]:
     if names is not None:
-        return tuple(str(name) for name in names.reshape(-1))
+        return tuple(printable(str(name)) for name in names.reshape(-1))
     used = labels.unique().tolist()
     if used != list(range(len(used))):
         stray = next(number for place, number in enumerate(used) if number != place)

@@ -74,7 +74,7 @@ def find_named(name: str, data_dir: str | None, notify: Callable[[str], None]) -
             if it is nowhere and cannot be downloaded
     """
     named = NAMED[name]
-    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+    if data_dir is not None and not expand(data_dir).is_dir():
         raise ConfigError(f"--data-dir {data_dir}: no such folder.")
     for place in _places(named, data_dir):
         found = _look(named, place)
@@ -91,6 +91,11 @@ def find_named(name: str, data_dir: str | None, notify: Callable[[str], None]) -
     return Found(named=named, kind="idx", path=target)
 
 
+def expand(path: str) -> Path:
+    """The path with ~ in it resolved, or as it is where there is no such home."""
+    return Path(os.path.expanduser(path))
+
+
 def bundled_path(name: str) -> Path:
     """A bundled file, checked against the checksum that it was packed with."""
     path = BUNDLED / name
@@ -104,7 +109,7 @@ def bundled_path(name: str) -> Path:
 def _places(named: Named, data_dir: str | None) -> Iterator[Path]:
     home = Path.home()
     if data_dir is not None:
-        given = Path(data_dir).expanduser()
+        given = expand(data_dir)
         yield from (given, given / named.torchvision_class / "raw")
     torch_home = Path(os.environ.get("TORCH_HOME", home / ".cache/torch"))
     for root in (Path("data"), home / "data", home / ".cache/torchvision", torch_home, torch_home / "hub"):

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 import torch
 
-from rooflight.core.codec import from_json, to_json, to_plain
+from rooflight.core.codec import read_json, to_json, to_plain
 from rooflight.core.errors import ConfigError, ShapeError
 from rooflight.core.files import fill_file, sha256, write_file
 from rooflight.core.runs import Artifact, Preprocessing
@@ -78,7 +78,7 @@ def read_artifact(folder: Path) -> Artifact:
     document = folder / ARTIFACT_FILE
     if not document.is_file():
         raise ConfigError(f"{folder} holds no {ARTIFACT_FILE}: it is not an exported model. Try rooflight export.")
-    artifact = from_json(Artifact, document.read_text(encoding="utf-8"), what=str(document))
+    artifact = read_json(Artifact, document)
     path = folder / Path(artifact.path).name
     if not path.is_file():
         raise ConfigError(f"{document} names {path.name}, which is not there. Export the model again.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rooflight.core.codec import from_json
+from rooflight.core.codec import read_json
 from rooflight.core.errors import ConfigError
 from rooflight.core.runs import Checkpoint, TrainResult
 
@@ -23,7 +23,12 @@ def load_run(run: Path, device: torch.device) -> tuple[nn.Module, Checkpoint]:
     from rooflight.train.layout import prepare
 
     checkpoint, state = read_checkpoint(run)
-    model = find_model(checkpoint.model).build(len(checkpoint.classes))
+    entry, shape = find_model(checkpoint.model), checkpoint.preprocessing
+    if (shape.channels, shape.height, shape.width) != entry.input_shape:
+        raise ConfigError(
+            f"{run}: its preprocessing does not give what {checkpoint.model} takes. Try another run folder."
+        )
+    model = entry.build(len(checkpoint.classes))
     load_weights(model, state, source=run)
     model, _ = prepare(model.eval(), device, torch.float32)
     return model, checkpoint
@@ -36,4 +41,4 @@ def read_result(run: Path) -> TrainResult:
     document = run / "result.json"
     if not document.is_file():
         raise ConfigError(f"{run} holds no finished run (result.json is missing). Try another run folder.")
-    return from_json(TrainResult, document.read_text(), what=str(document))
+    return read_json(TrainResult, document)

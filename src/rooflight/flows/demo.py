@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from rooflight.core.console import Console, Silent
-from rooflight.core.files import fill_file
+from rooflight.core.files import fill_file, refuse_taken
 from rooflight.core.runs import TrainConfig, TrainResult
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Comparison, Machine
@@ -37,6 +37,7 @@ def demo(*, device: str = "auto", out: Path | None = None, console: Console | No
     """info → plan → train → evaluate → export → predict → report, on the bundled images."""
     console = console or Silent()
     run = out or default_out("demo")
+    refuse_taken(run)
     config = TrainConfig(device=device)
     steps: list[tuple[str, str]] = []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import ConfigError
+from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.runs import Checkpoint, Prediction, Preprocessing
 from rooflight.core.tables import Report, Table
 from rooflight.core.units import show_percent
@@ -65,12 +65,12 @@ def predict(
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:
     """Files as given; folders as the image files below them, in order of name."""
-    from rooflight.data.decode import SUFFIXES
+    from rooflight.data.decode import SUFFIXES, is_image
 
     files: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            inside = sorted(file for file in path.rglob("*") if is_image(file))
             if not inside:
                 raise ConfigError(f"{path} holds no image ({', '.join(SUFFIXES)}).")
             files += inside
@@ -101,6 +101,8 @@ def normalised(images: Tensor, preprocessing: Preprocessing) -> Tensor:
 def name_prediction(name: str, scores: Tensor, checkpoint: Checkpoint, top: int) -> Prediction:
     """Class names and probabilities from one row of class scores."""
     probabilities = scores.float().softmax(0)
+    if not bool(probabilities.isfinite().all()):
+        raise DataError(f"the model gives no finite scores for {name}: its weights are damaged. Try training again.")
     values, places = probabilities.topk(min(top, len(checkpoint.classes)))
     best = tuple(
         (checkpoint.classes[place], value) for place, value in zip(places.tolist(), values.tolist(), strict=True)

@@ -71,6 +71,7 @@ def train(
                     f"{run} keeps the checkpoint of the last whole epoch: rooflight predict {run} IMAGE uses it"
                 )
             raise
+        write_file(run / "result.json", to_json(result))  # whole, should the comparison be stopped
         console.say("comparing with the prediction")
         batch = next(iter(_batches(config, setting, images, preprocessing).epoch(0)))
         result = replace(result, comparisons=compare_step(result, setting, model, batch, roof))

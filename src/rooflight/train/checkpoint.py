@@ -6,10 +6,11 @@ document that names them and their checksum is replaced; only then are older wei
 
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from rooflight.core.codec import from_json, to_json
+from rooflight.core.codec import read_json, to_json
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.files import sha256, write_file
 from rooflight.core.runs import Checkpoint, Preprocessing
@@ -53,14 +54,17 @@ def read_checkpoint(run: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
     document = run / DOCUMENT
     if not document.is_file():
         raise ConfigError(f"{run} holds no finished checkpoint ({DOCUMENT} is missing). Try another run folder.")
-    checkpoint = from_json(Checkpoint, document.read_text(), what=str(document))
+    checkpoint = read_json(Checkpoint, document)
     weights = document.parent / checkpoint.weights
     # The name comes from a file that others may have written: it must stay in its folder.
     if weights.parent != document.parent or not weights.is_file() or sha256(weights) != checkpoint.weights_sha256:
         raise DataError(
             f"{weights} is missing or damaged: its checksum is not the one in {document}. Try training again."
         )
-    return checkpoint, safetensors.torch.load(weights.read_bytes())
+    try:
+        return checkpoint, safetensors.torch.load(weights.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise DataError(f"{weights} is no safetensors file: {error}. Try training again.") from None
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], *, source: Path) -> None:

@@ -24,6 +24,10 @@ def pick_device(asked: str) -> tuple[torch.device, str]:
         raise ConfigError(f"--device {asked} is no device. Try auto, cpu, cuda or cuda:1.") from None
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"--device {asked}: Rooflight runs on cpu and cuda (NVIDIA, and AMD under ROCm) for now.")
+    if device.type == "cpu":
+        if device.index:
+            raise ConfigError(f"--device {asked}: there is one cpu. Try --device cpu.")
+        return torch.device("cpu"), "as asked"
     if device.type == "cuda" and (device.index or 0) >= count:
         seen = f"PyTorch {torch.__version__} sees {count} GPUs here" if count else _why_no_gpu()
         raise ConfigError(f"--device {asked}: {seen}. Try --device cpu, or rooflight info.")
