@@ -73,7 +73,8 @@ def _remove(path: Path, made: list[Path]) -> None:
         try:
             folder.rmdir()
         except OSError:
-            return  # somebody else's file is in it
+            if os.path.exists(folder):
+                return  # somebody else's file is in it
 
 
 def sha256(path: Path) -> str:
