@@ -26,7 +26,7 @@ from rooflight.core import units
         (units.show_seconds(7260), "2 h 1 min"),
         (units.show_percent(0.9144), "91.4 %"),
         (units.show_percent(0.05, signed=True), "+5.0 %"),
-        (units.show_percent(-0.0001, signed=True), "+0.0 %"),
+        (units.show_percent(-0.0001, signed=True), "0.0 %"),
         (units.show_rate(5312.4), "5,312 samples/s"),
         (units.show_rate(3.14159, "images"), "3.14 images/s"),
     ],

@@ -162,7 +162,7 @@ def test_missing_package_is_one_sentence(
     with pytest.raises(BackendError) as caught:
         ship(net, "onnx", tmp_path / "a" / "b")
     assert package in str(caught.value)
-    assert str(caught.value).endswith("pip install 'rooflight[onnx]'.")
+    assert str(caught.value).endswith("pip install 'rooflight[onnx]' (from a checkout: pip install '.[onnx]').")
     assert not (tmp_path / "a").exists()
 
 

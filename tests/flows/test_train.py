@@ -136,6 +136,6 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 
 
 def test_digits_are_not_mirrored() -> None:
-    assert pick_flip(None, tuple("0123456789")) == (False, "the classes are digits")
+    assert pick_flip(None, tuple("0123456789")) == (False, "the classes are digits, or have no names")
     assert pick_flip(None, ("Coat", "Bag"))[0] is True
     assert pick_flip(False, ("Coat", "Bag")) == (False, "as asked")

@@ -10,7 +10,9 @@ from rooflight.core.console import Console
 from rooflight.core.runs import DtypeName, TrainConfig
 from rooflight.core.tables import Report
 
-Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON document and nothing else")]
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", help="print one JSON document on stdout and nothing else there")
+]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:1")]
 Run = Annotated[Path, Parameter(help="a run folder, as train leaves it")]
 
@@ -48,7 +50,7 @@ def plan(
 def train(
     given: dict[str, Any],
     *,
-    config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags go before it")] = None,
+    config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags override it")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [default: runs/MODEL-DATE-TIME]")] = None,
     json: Json = False,
 ) -> Report:
@@ -75,7 +77,9 @@ def predict(
 def export(
     run: Run,
     *,
-    to: Annotated[Literal["onnx", "torch-export"], Parameter(help="the file format")] = "onnx",
+    to: Annotated[
+        Literal["onnx", "torch-export"], Parameter(help="the file format; onnx needs the extra of that name")
+    ] = "onnx",
     out: Annotated[Path | None, Parameter(help="the folder [default: RUN/export/FORMAT]")] = None,
     json: Json = False,
 ) -> Report:

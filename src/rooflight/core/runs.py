@@ -23,7 +23,7 @@ class TrainConfig:
     data_dir: str | None = setting(None, "where a named data set is looked for first")
     epochs: int = setting(5, "passes over the training set")
     batch: int = setting(64, "samples per step")
-    lr: float = setting(3e-3, "highest learning rate of Adam")
+    lr: float = setting(3e-3, "learning rate of Adam; the highest one of a cycle")
     schedule: Literal["one-cycle", "constant"] = setting("one-cycle", "learning rate over the run")
     shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
     flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")

@@ -48,7 +48,7 @@ def show_percent(share: float | None, *, signed: bool = False) -> str:
     if share is None:
         return "unknown"
     shown = round(share * 100, 1) + 0.0  # −0.0 is shown as 0.0
-    return f"{shown:+.1f} %" if signed else f"{shown:.1f} %"
+    return f"{shown:+.1f} %" if signed and shown else f"{shown:.1f} %"
 
 
 def show_rate(per_second: float | None, what: str = "samples") -> str:

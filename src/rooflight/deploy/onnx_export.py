@@ -58,7 +58,8 @@ def _translate(program: torch.export.ExportedProgram, properties: Mapping[str, o
             return bytes(translated.model_proto.SerializeToString())
     except ImportError as error:
         raise BackendError(
-            f"exporting to ONNX needs the package {error.name or 'onnx'}: pip install 'rooflight[onnx]'."
+            f"exporting to ONNX needs the package {error.name or 'onnx'}: "
+            "pip install 'rooflight[onnx]' (from a checkout: pip install '.[onnx]')."
         ) from error
     except Exception as error:  # the exporter's own errors are private types
         raise BackendError(f"the model cannot be translated to ONNX: {first_line(error)}.") from error

@@ -95,7 +95,10 @@ def _onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise BackendError("reading ONNX files needs the package onnx: pip install 'rooflight[onnx]'.") from error
+        raise BackendError(
+            "reading ONNX files needs the package onnx: "
+            "pip install 'rooflight[onnx]' (from a checkout: pip install '.[onnx]')."
+        ) from error
     return onnx
 
 
@@ -104,6 +107,7 @@ def _onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendError(
-            "running ONNX files needs the package onnxruntime: pip install 'rooflight[onnx]'."
+            "running ONNX files needs the package onnxruntime: "
+            "pip install 'rooflight[onnx]' (from a checkout: pip install '.[onnx]')."
         ) from error
     return onnxruntime

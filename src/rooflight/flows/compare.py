@@ -15,6 +15,8 @@ from rooflight.flows.setting import Setting
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+FEW_STEPS = 20
+
 
 def compare_step(
     result: TrainResult, setting: Setting, model: nn.Module, batch: tuple[Tensor, Tensor], roof: GpuSpec | None
@@ -54,3 +56,11 @@ def comparison_table(comparisons: tuple[Comparison, ...]) -> Table:
         for row in comparisons
     )
     return Table(columns=("predicted against measured", "predicted", "measured", "error"), rows=rows)
+
+
+def comparison_notes(result: TrainResult) -> tuple[str, ...]:
+    """How far the comparison can be trusted."""
+    notes = ["The predicted step is a plain roofline: what the device could do at best, so measured is usually longer."]
+    if result.steps < FEW_STEPS:
+        notes.append(f"{result.steps} steps are too few to judge a speed by.")
+    return tuple(notes)

@@ -13,7 +13,7 @@ from rooflight.core.runs import TrainConfig, TrainResult
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Comparison, Machine
 from rooflight.core.units import show_bytes, show_percent, show_rate, show_seconds
-from rooflight.flows.compare import comparison_table
+from rooflight.flows.compare import comparison_notes, comparison_table
 from rooflight.flows.export import Exported, Target, export
 from rooflight.flows.info import info
 from rooflight.flows.plan import Plan, plan
@@ -68,7 +68,8 @@ def demo(*, device: str = "auto", out: Path | None = None, console: Console | No
 
     answer = Demo(run=str(run), steps=tuple(steps), comparisons=trained.comparisons)
     tables = (Table(columns=("step", "found"), rows=answer.steps), comparison_table(answer.comparisons))
-    return Report(answer=answer, tables=tables, notes=_notes(target), exit_code=exported.exit_code)
+    notes = (*comparison_notes(trained), *_notes(target))
+    return Report(answer=answer, tables=tables, notes=notes, exit_code=exported.exit_code)
 
 
 def _say_machine(machine: Machine) -> str:

@@ -77,8 +77,10 @@ def test_samples(run: Path, console: Console) -> tuple[Tensor | None, str]:
             data_dir=result.config.data_dir,
             notify=console.say,
         )
-    except RooflightError as error:
-        console.say(f"the run's own test images are not at hand, seeded random ones are used: {error}")
+    except RooflightError:
+        console.say(
+            "the run's own test images are not at hand (it was stopped, or its data has moved): random ones are used"
+        )
         return None, "seeded random inputs"
     chosen = images.test_images[:SAMPLES]
     return normalise(chosen, shape), f"{len(chosen)} test images of {result.data.name}"

@@ -50,6 +50,7 @@ def plan(
     from rooflight.train.device import dtype_name, pick_device, pick_dtype
 
     console = console or Silent()
+    workload_of(model, task=task, batch=batch, dtype=dtype)  # a wrong name is said before anything is measured
     where, why_device = pick_device(device)
     machine = detect()
     kind, why_dtype = pick_dtype(dtype, where, machine.cpu.isa)

@@ -30,7 +30,7 @@ class Setting:
 def decide(config: TrainConfig, data: DataInfo) -> Setting:
     """The automatic choices of a run, each with its reason."""
     from rooflight.hardware.detect import detect
-    from rooflight.hardware.process import keep_freed_memory
+    from rooflight.hardware.process import busy_cores, keep_freed_memory
     from rooflight.train.device import dtype_name, pick_device, pick_dtype
 
     machine = detect()
@@ -47,6 +47,7 @@ def decide(config: TrainConfig, data: DataInfo) -> Setting:
             f"device {device}, {device_name(device, machine)}: {why_device}",
             f"dtype {dtype_name(dtype)}: {why_dtype}",
             f"mirror {'on' if flip else 'off'}: {why_flip}",
+            *(busy_cores() if device.type == "cpu" else ()),
         ),
     )
 
@@ -63,14 +64,15 @@ def pick_flip(asked: bool | None, classes: tuple[str, ...]) -> tuple[bool, str]:
     if asked is not None:
         return asked, "as asked"
     if set(classes) <= DIGITS:
-        return False, "the classes are digits"
+        return False, "the classes are digits, or have no names"
     return True, "the classes are not digits"
 
 
 def describe_data(data: DataInfo) -> str:
     """Source, count and checksum in a line."""
-    licence = f", {data.licence}" if data.licence else ""
+    words = ", ".join(word for word in (data.source, data.licence) if word and word != data.name)
+    about = f" ({words})" if words else ""
     return (
-        f"data {data.name} ({data.source}{licence}): {data.train_count:,} train and {data.test_count:,} test images, "
+        f"data {data.name}{about}: {data.train_count:,} train and {data.test_count:,} test images, "
         f"{len(data.classes)} classes, sha256 {data.sha256[:16]}…"
     )

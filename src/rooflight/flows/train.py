@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError
-from rooflight.core.files import new_folder, write_file
+from rooflight.core.files import new_folder, refuse_taken, write_file
 from rooflight.core.runs import EpochRecord, Preprocessing, TrainConfig, TrainResult
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_percent, show_rate, show_seconds
-from rooflight.flows.compare import compare_step, comparison_table
+from rooflight.flows.compare import compare_step, comparison_notes, comparison_table
 from rooflight.flows.roof import device_name
 from rooflight.flows.setting import Setting, decide, describe_data, resolved
 
@@ -43,6 +43,8 @@ def train(
     from rooflight.models.registry import find_model
 
     console = console or Silent()
+    run = out or default_out(config.model)
+    refuse_taken(run)
     entry = find_model(config.model)
     channels, height, width = entry.input_shape
     if config.shift >= min(height, width):
@@ -59,7 +61,6 @@ def train(
         console.say(line)
     preprocessing = measure_preprocessing(images.train_images)
 
-    run = out or default_out(config.model)
     checkpoint = run / "checkpoints/last.json"
     with new_folder(run, keep=checkpoint.is_file):
         write_file(run / "config.json", to_json(config))
@@ -76,7 +77,7 @@ def train(
         batch = next(iter(_batches(config, setting, images, preprocessing).epoch(0)))
         result = replace(result, comparisons=compare_step(result, setting, model, batch, roof))
         write_file(run / "result.json", to_json(result))
-    return Report(answer=result, tables=_tables(result), notes=(f"run folder: {run}",))
+    return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
 
 
 def build_model(config: TrainConfig, classes: int, device: torch.device, dtype: torch.dtype) -> tuple[nn.Module, str]:
@@ -206,6 +207,6 @@ def _tables(result: TrainResult) -> tuple[Table, ...]:
         ("test accuracy", f"{show_percent(result.evaluation.accuracy)} of {result.evaluation.count:,} held-out images"),
         ("throughput", f"{show_rate(result.samples_per_second)}, {show_seconds(result.step_seconds)} a step"),
         ("first step after", show_seconds(result.first_step_seconds)),
-        ("trained", f"{result.config.epochs} epochs, {result.steps:,} steps, {result.parameters:,} parameters"),
+        ("trained", f"epochs: {result.config.epochs}, steps: {result.steps:,}, parameters: {result.parameters:,}"),
     )
     return Table(columns=("result", ""), rows=rows), comparison_table(result.comparisons)

@@ -1,6 +1,7 @@
 """What is set for this process, by a command and never by an import, and said in its output."""
 
 import ctypes
+import os
 import platform
 
 # malloc.h
@@ -22,3 +23,19 @@ def keep_freed_memory() -> tuple[str, ...]:
     if libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, _MOST):
         return ("malloc keeps freed memory (M_MMAP_MAX 0, M_TRIM_THRESHOLD 2 GiB)",)
     return ()
+
+
+def busy_cores() -> tuple[str, ...]:
+    """A warning if other processes keep cores busy: threads that wait for each other then lose several times as much.
+
+    returns  nothing, or one line; the load is the average of the last minute, so it may be this process's own past
+    """
+    if not hasattr(os, "getloadavg"):
+        return ()
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load < max(1.0, 0.75 * cores):
+        return ()
+    return (
+        f"the machine is busy (load {load:.1f} on {cores} cores) and may train far below its speed: "
+        "OMP_NUM_THREADS=1 or OMP_WAIT_POLICY=passive in front of the command can help",
+    )

@@ -111,11 +111,11 @@ def configuration(config: TrainConfig) -> Markup:
     rows: list[tuple[object, ...]] = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        changed = tag("span", "set", class_="badge") if value != field.default else None
+        changed = tag("span", "not the default", class_="badge") if value != field.default else None
         rows.append((field.name, join(_plain(value), " ", changed), field.metadata.get("help", "")))
     head = ("setting", "value", "what it is")
     return scroll_box(
-        table("As resolved; “set” where it is not the default", head, rows, numbers=False), "Configuration"
+        table("As resolved: asked for, or chosen as said above", head, rows, numbers=False), "Configuration"
     )
 
 
