@@ -42,7 +42,9 @@ def test_a_round_without_the_reference_is_refused() -> None:
         summarise([run("rooflight", 0, 300), run("peer", 1, 200)])
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("cnn-2*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted([*RESULTS.glob("cnn-2*.json"), *RESULTS.glob("cnn-leaders-*.json")]), ids=lambda path: path.name
+)
 def test_a_committed_result_reads_and_its_rows_follow_from_its_runs(path: Path) -> None:
     result = from_json(Comparison, path.read_text())
     assert result.rows == summarise(result.runs)
