@@ -154,7 +154,7 @@ def _threads() -> int:
 
 def _public(arguments: Sequence[str]) -> list[str]:
     """The command without this machine's paths."""
-    return ["PEERS/bin/python" if word.endswith("python") else word for word in arguments]
+    return ["PEERS/bin/python" if word.endswith("/python") else word for word in arguments]
 
 
 def _tables(rows: Sequence[Row]) -> list[Table]:
