@@ -70,7 +70,7 @@ def plan(
     return Report(answer=answer, tables=(_table(answer),), notes=notes, exit_code=0 if predicted.fits else 1)
 
 
-def workload_of(model: str, *, task: Task, batch: int, dtype: str, classes: int = 10) -> Workload:
+def workload_of(model: str, *, task: Task, batch: int, dtype: str) -> Workload:
     """The model as `train` runs it: channels last, Adam. Raises ConfigError for an unknown model or batch below 1."""
     from rooflight.core.errors import ConfigError
     from rooflight.models.registry import find_model

@@ -26,8 +26,7 @@ class Cnn(nn.Module):
             nn.Conv2d(64, 64, 3), nn.ReLU(),
         )  # fmt: skip
         self.head = nn.Sequential(nn.Linear(64 * 3 * 3, 64), nn.ReLU(), nn.Linear(64, classes))
-        # As the tutorial's Keras layers start. PyTorch's own start is a third as wide: 1.5 points lower after 5 epochs
-        # of the bundled images.
+        # As the tutorial's Keras layers start; docs/log.md compares it with PyTorch's own.
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
