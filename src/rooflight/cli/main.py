@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from rooflight import __version__
+from rooflight.cli.bench import BENCH
 from rooflight.cli.commands import COMMANDS
 from rooflight.core.codec import to_json
 from rooflight.core.errors import RooflightError
@@ -52,6 +53,10 @@ def _app() -> App:
     app = App(name="rooflight", help=HELP, version=__version__, help_format="plaintext")
     for command in COMMANDS:
         app.command(command)
+    bench = App(name="bench", help="What can this machine do? Measured, beside what its data sheet says.")
+    for command in BENCH:
+        bench.command(command)
+    app.command(bench)
     return app
 
 
@@ -76,9 +81,12 @@ def _fail(sentence: str, code: int = 2) -> int:
 
 
 def _help_hint(arguments: Sequence[str]) -> str:
-    command = next((word for word in arguments if not word.startswith("-")), "")
-    known = command in {each.__name__ for each in COMMANDS}
-    return f" Try rooflight {command} --help." if known else " Try rooflight --help."
+    words = [word for word in arguments if not word.startswith("-")]
+    if words[:1] == ["bench"]:
+        known = words[1:2] if words[1:2] and words[1] in {each.__name__ for each in BENCH} else []
+        return f" Try rooflight {' '.join(['bench', *known])} --help."
+    known = words[:1] if words and words[0] in {each.__name__ for each in COMMANDS} else []
+    return f" Try rooflight {' '.join([*known, '--help'])}."
 
 
 def _file_sentence(error: OSError) -> str:

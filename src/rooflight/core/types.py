@@ -6,8 +6,47 @@ from typing import Literal
 
 Task = Literal["train", "infer"]
 Phase = Literal["forward", "backward", "optimizer"]
+Vendor = Literal["nvidia", "amd", "intel", "apple"]
 
 # ---------------------------------------------------------------- what a device could do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """One dense peak: the FLOP/s of one engine in one dtype. A multiply-add is 2 FLOPs, for integers too."""
+
+    engine: Literal["vector", "matrix"]  # matrix: Tensor Cores, Matrix Cores, XMX
+    dtype: (
+        str  # of the operands: "float64", "float32", "tfloat32", "bfloat16", "float16", "float8", "int8", "float4", …
+    )
+    accumulate: str  # of the sums: "float32"; on GeForce, sums in float16 run twice as fast
+    flops_per_second: float
+    sure: bool = True  # False: derived, approximate, or sources differ; note says how
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A way to other devices, or to the host."""
+
+    name: str  # "NVLink 4", "xGMI", "PCIe 5.0 x16"
+    bytes_per_second: float  # one direction, all of one device's links together
+    devices: int | None = None  # how many reach each other so; None: only the host, or as the board allows
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A price with its date."""
+
+    gpu: str  # name of a catalogue entry
+    gpus: int  # in the instance; the price is for all of them
+    usd_per_hour: float
+    provider: str
+    region: str | None = None
+    spot: bool = False
+    as_of: str  # ISO 8601 date
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +57,34 @@ class GpuSpec:
     driver_names: tuple[str, ...] = ()  # exact names the driver reports; no substring matching
     memory_bytes: int
     bytes_per_second: float  # device memory
-    flops_per_second: Mapping[str, float]  # by dtype; a missing dtype is unsupported
+    flops_per_second: Mapping[str, float]  # by dtype, the best engine that sums as PyTorch does (in float32); a missing
+    # dtype is unsupported
     kind_flops_per_second: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by kind of operator, then
     # dtype, where it was measured apart: {"convolution": {"float32": 9e10}}
     tdp_watts: float | None = None  # None: not published
     launch_seconds: float | None = None  # host time to issue one operator; None: not measured
     source: str  # document and date, or the run that measured it
+    # What a catalogue adds; None or empty: not known, or not a catalogue's entry.
+    vendor: Vendor | None = None
+    family: str | None = None  # "GeForce", "RTX", "Tesla", "Data Center", "Jetson", "Radeon", "Instinct", "Arc", …
+    architecture: str | None = None  # "Hopper GH100"
+    target: str | None = None  # what kernels are compiled for: compute capability "9.0", "gfx942", "bmg"
+    units: int | None = None  # SMs, CUs, Xe-cores, GPU cores
+    clock_hz: float | None = None  # the published boost clock; Rates may rest on another, and then say so
+    l2_bytes: int | None = None
+    last_level_bytes: int | None = None  # a cache behind L2: AMD's Infinity Cache
+    matrix_engine: str | None = None  # "Tensor Cores, 4th generation", "none"
+    rates: tuple[Rate, ...] = ()  # every engine, dtype and accumulation
+    form_factor: str | None = None  # "PCIe", "SXM5", "OAM", "module", "laptop", "integrated"
+    cooling: tuple[str, ...] = ()  # "active", "passive", "liquid": as sold
+    psu_watts: float | None = None  # power supply that the maker recommends for a machine with one such card
+    links: tuple[Link, ...] = ()
+    unified_memory: bool = False  # the memory is the CPU's
+    launch_usd: float | None = None  # list price, approximate
+    launch_year: int | None = None
+    last_support: Mapping[str, str] = field(default_factory=dict)  # {"cuda": "12.9", "torch": "2.7"}: the last versions
+    # that have kernels for it; a framework that is not named still has
+    conflicts: tuple[str, ...] = ()  # figures that sources disagree on, with both
 
 
 # ---------------------------------------------------------------- what this machine has
@@ -41,6 +102,31 @@ class Cpu:
     l2_bytes: int | None
     l3_bytes: int | None
     memory_bytes: int
+    peak_flops_per_second: Mapping[str, float] = field(default_factory=dict)  # by dtype: cores × units × width × clock
+    peak_note: str | None = None  # what the peak rests on: the clock, the units of the microarchitecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PcieLink:
+    """The way from the host to a GPU: as trained now, and as card and slot could. An idle GPU lowers its generation."""
+
+    generation: int | None
+    lanes: int | None
+    max_generation: int | None
+    max_lanes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuState:
+    """One GPU at one moment. None: the driver does not tell."""
+
+    free_bytes: int | None = None
+    core_clock_hz: float | None = None
+    memory_clock_hz: float | None = None
+    power_watts: float | None = None
+    temperature_celsius: float | None = None
+    busy: float | None = None  # 0 to 1: share of the last moments in which a kernel ran
+    throttled_by: tuple[str, ...] | None = None  # "power cap", "heat", …; () when nothing slows it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +135,27 @@ class Gpu:
 
     index: int
     name: str
-    vendor: Literal["nvidia", "amd", "intel", "apple"]
+    vendor: Vendor
     memory_bytes: int | None  # None where the driver does not say (unified memory)
     free_bytes: int | None
     compute_capability: str | None  # "9.0"
     driver_version: str | None
     power_limit_watts: float | None
+    target: str | None = None  # what kernels are compiled for: the compute capability, or "gfx942"
+    units: int | None = None  # SMs, CUs
+    uuid: str | None = None
+    pci_address: str | None = None
+    default_power_limit_watts: float | None = None
+    max_core_clock_hz: float | None = None  # a ceiling, above the clock that data sheets count with
+    pcie: PcieLink | None = None
+    nvlinks: int | None = None  # NVLink (AMD: xGMI) links that are up
+    mig: tuple[str, ...] | None = None  # names of the instances; () when MIG is off; None: not a GPU that has it
+    ecc: bool | None = None
+    unified_memory: bool = False  # the memory is the CPU's
+    state: GpuState | None = None
+    spec: str | None = None  # the catalogue's entry of that driver's name; None: unknown to it
+    matrix_engine: str | None = None  # from the catalogue: "Tensor Cores, 4th generation", "none"
+    matrix_dtypes: tuple[str, ...] = ()  # the dtypes it speeds up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +165,21 @@ class Framework:
     name: str
     version: str | None
     cuda_version: str | None  # the CUDA that its wheel was built for; None: a CPU build, or unknown
+    rocm_version: str | None = None
+    cudnn_version: str | None = None
+    backend: str | None = None  # Keras: the framework under it
+    devices: tuple[str, ...] | None = None  # accelerators it sees, as it names them; None: it was not asked
+    targets: tuple[str, ...] = ()  # what its kernels are compiled for: "sm_90", "gfx942"
+    error: str | None = None  # what went wrong when it was asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """Something here that is wrong or unused."""
+
+    about: str  # "GPU 0", "torch"
+    problem: str  # what was found, and why it matters
+    action: str  # what to do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +192,9 @@ class Machine:
     gpus: tuple[Gpu, ...]
     frameworks: tuple[Framework, ...]
     cuda_driver_version: str | None  # the newest CUDA that the driver speaks
+    rocm_version: str | None = None
     notes: tuple[str, ...] = ()  # what could not be asked, and why
+    advice: tuple[Advice, ...] = ()
 
 
 # ---------------------------------------------------------------- what a model asks
@@ -181,6 +299,9 @@ class Measurement:
     high: float  # third quartile
     n: int
     environment: Environment | None = None
+    watts: float | None = None  # average power while it ran; None: no meter
+    clock_hz: float | None = None  # sampled while it ran
+    throttled_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
