@@ -225,6 +225,10 @@ class Op:
     bytes_written: int
     dtype: str
     costed: bool = True  # False: no cost rule; only its bytes are known
+    product: tuple[int, int, int, int] | None = None  # (batch, M, N, K) of a matrix product, a convolution as the one
+    # it is, (groups, N·P·Q, K / groups, C / groups·R·S), and attention as (N·heads, queries, keys, head size)
+    inputs: tuple[tuple[int, int], ...] = ()  # (index of the op that made it, bytes) of each tensor read that an op of
+    # this trace wrote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
