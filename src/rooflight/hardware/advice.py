@@ -10,6 +10,8 @@ from rooflight.hardware.surroundings import Surroundings
 LOW_LIMIT = 0.97  # of the default power limit: less costs speed that one can measure
 SMALL_SHARED_MEMORY = 1 << 30
 
+HARMLESS = ("display clocks", "clocks kept in step with another GPU")  # reasons to clock lower that are no fault
+
 VISIBILITY = {"CUDA_VISIBLE_DEVICES": "nvidia", "HIP_VISIBLE_DEVICES": "amd", "ROCR_VISIBLE_DEVICES": "amd"}
 
 
@@ -35,33 +37,29 @@ def _held_back(gpu: Gpu) -> Iterator[Advice]:
     """Power limit, PCIe lanes, throttling."""
     about, limit, default = f"GPU {gpu.index}", gpu.power_limit_watts, gpu.default_power_limit_watts
     if limit and default and limit < LOW_LIMIT * default:
-        reset = (
-            f"sudo nvidia-smi -i {gpu.index} -pl {default:.0f}" if gpu.vendor == "nvidia" else "amd-smi set --power-cap"
-        )
+        tool = f"nvidia-smi -i {gpu.index} -pl" if gpu.vendor == "nvidia" else f"amd-smi set -g {gpu.index} --power-cap"
         yield Advice(
             about=about,
-            problem=f"its power limit is {limit:.0f} W, {limit / default:.0%} of the default {default:.0f} W: under long "
-            "load its clocks stay lower.",
-            action=f"If that is not meant: {reset}",
+            problem=f"its power limit is {limit:.0f} W, {limit / default:.0%} of the default {default:.0f} W: its "
+            "clocks stay lower under load.",
+            action=f"If that is not meant: sudo {tool} {default:.0f}",
         )
     link = gpu.pcie
     if link and link.lanes and link.max_lanes and link.lanes < link.max_lanes:
         yield Advice(
             about=about,
-            problem=f"its PCIe link has {link.lanes} of {link.max_lanes} lanes: data reaches it at "
-            f"{link.lanes / link.max_lanes:.0%} of the speed that it could.",
-            action="Use a slot with all its lanes, seat the card again, and see whether an SSD shares the slot's lanes.",
+            problem=f"its PCIe link has {link.lanes} of {link.max_lanes} lanes: data reaches it "
+            f"at {link.lanes / link.max_lanes:.0%} of the speed that it could.",
+            action="Use a slot with all its lanes, seat the card again, see whether an SSD shares the slot's lanes.",
         )
     reasons = [word for word in (gpu.state and gpu.state.throttled_by) or () if word not in HARMLESS]
     if reasons:
         yield Advice(
             about=about,
-            problem=f"something holds its clocks down now ({', '.join(reasons)}): what is measured now is below what it can.",
+            problem=f"something holds its clocks down now ({', '.join(reasons)}): what is measured is below "
+            "what it can.",
             action="Watch it under load with rooflight info --watch; heat wants air, a power cap a higher limit.",
         )
-
-
-HARMLESS = ("display clocks", "clocks kept in step with another GPU")
 
 
 def _engines(machine: Machine, gpu: Gpu, spec: GpuSpec | None) -> Iterator[Advice]:
@@ -99,8 +97,8 @@ def _memory(gpu: Gpu) -> Iterator[Advice]:
     if gpu.mig:
         yield Advice(
             about=about,
-            problem=f"it is split by MIG ({', '.join(gpu.mig)}): a program gets one part of its memory and cores.",
-            action="Choose a part by its UUID in CUDA_VISIBLE_DEVICES (nvidia-smi -L lists them); plan with its memory.",
+            problem=f"it is split by MIG ({', '.join(gpu.mig)}): a program gets one part of it.",
+            action="Choose a part by its UUID in CUDA_VISIBLE_DEVICES (nvidia-smi -L lists them).",
         )
     if gpu.unified_memory:
         yield Advice(
@@ -148,8 +146,8 @@ def _mixed(machine: Machine) -> Iterator[Advice]:
     if len(names) > 1:
         yield Advice(
             about="GPUs",
-            problem=f"they differ ({', '.join(names)}): together, the slowest sets the pace and the smallest the batch. "
-            "CUDA counts the fastest first, the driver by PCI address.",
+            problem=f"they differ ({', '.join(names)}): together, the slowest sets the pace and the smallest the "
+            "batch. CUDA counts the fastest first, the driver by PCI address.",
             action="Set CUDA_DEVICE_ORDER=PCI_BUS_ID so that both count alike, and CUDA_VISIBLE_DEVICES to choose.",
         )
 
@@ -160,8 +158,8 @@ def _processor(machine: Machine, around: Surroundings) -> Iterator[Advice]:
         usable = f"{around.cpu_quota:g}" if around.cpu_quota is not None else str(cpu.logical_cores)
         yield Advice(
             about="CPU",
-            problem=f"this process may use {usable} of {around.host_cpus} logical CPUs: a library that counts all of them "
-            "starts threads that wait for each other.",
+            problem=f"this process may use {usable} of {around.host_cpus} logical CPUs: a library that counts them "
+            "all starts threads that wait for each other.",
             action=f"Set OMP_NUM_THREADS={cpu.logical_cores}, and no more data-loader workers than that.",
         )
     if not machine.gpus and not {"avx512_bf16", "amx_bf16", "bf16"} & set(cpu.isa):
@@ -174,7 +172,7 @@ def _processor(machine: Machine, around: Surroundings) -> Iterator[Advice]:
     if around.in_container and size is not None and size < SMALL_SHARED_MEMORY:
         yield Advice(
             about="/dev/shm",
-            problem=f"the container has {show_bytes(size)} of shared memory: data-loader workers hand batches over in it, "
-            "and die with a bus error when it is full.",
+            problem=f"the container has {show_bytes(size)} of shared memory: data-loader workers hand batches over in "
+            "it, and die with a bus error when it is full.",
             action="Start the container with --shm-size=8g or --ipc=host.",
         )

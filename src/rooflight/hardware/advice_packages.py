@@ -80,12 +80,12 @@ def _driver(machine: Machine, framework: Framework) -> Iterator[Advice]:
         return
     version = next((gpu.driver_version for gpu in machine.gpus if gpu.vendor == "nvidia"), None)
     needed = OLDEST_DRIVER.get(str(_major(wheel)))
+    driver_wanted = f"driver {needed} or newer" if needed else "a newer driver"
     yield Advice(
         about=framework.name,
-        problem=f"{framework.name} {framework.version} is built for CUDA {wheel}, but driver {version or 'here'} goes up "
-        f"to CUDA {driver}: it will not see the GPU.",
-        action=f"Install {f'driver {needed} or newer' if needed else 'a newer driver'}, or a build of {framework.name} for "
-        f"CUDA {_major(driver)}.",
+        problem=f"{framework.name} {framework.version} is built for CUDA {wheel}, but driver {version or 'here'} goes "
+        f"up to CUDA {driver}: it will not see the GPU.",
+        action=f"Install {driver_wanted}, or a build of {framework.name} for CUDA {_major(driver)}.",
     )
 
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rooflight.core.types import Framework
 from rooflight.hardware.probed import PROBES
@@ -38,14 +38,11 @@ def probe(
     seconds  after which those that have not answered are killed, with all that they started
     say      told what is waited for
     """
-    with contextlib.ExitStack() as stack:
-        running = {
-            each.name: stack.enter_context(_Probe(each.name))
-            for each in frameworks
-            if each.version and each.name in PROBES
-        }
-        if running:
-            say(f"asking {', '.join(running)}: each is imported once, in a process of its own")
+    wanted = [each.name for each in frameworks if each.version and each.name in PROBES]
+    if wanted:
+        say(f"asking {', '.join(wanted)}: each is imported once, in a process of its own")
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        running = {name: stack.enter_context(_Probe(name, Path(folder))) for name in wanted}
         deadline = time.monotonic() + seconds
         answers = {name: process.answer(deadline, seconds) for name, process in running.items()}
     return tuple(_joined(each, answers[each.name]) if each.name in answers else each for each in frameworks)
@@ -62,20 +59,18 @@ def _joined(framework: Framework, answer: Mapping[str, Any]) -> Framework:
 class _Probe:
     """One process. Its output goes to files: a pipe would stay open in whatever the process leaves behind."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.files = contextlib.ExitStack()
-        self.output: IO[bytes] = self.files.enter_context(tempfile.TemporaryFile())
-        self.complaints: IO[bytes] = self.files.enter_context(tempfile.TemporaryFile())
-        # -P: neither the folder of the program nor the user's own hides a package.
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(PROGRAM), name],
-            stdin=subprocess.DEVNULL,
-            stdout=self.output,
-            stderr=self.complaints,
-            env=os.environ | ENVIRONMENT,
-            start_new_session=True,
-        )
+    def __init__(self, name: str, folder: Path) -> None:
+        self.output, self.complaints = folder / f"{name}.json", folder / f"{name}.txt"
+        with self.output.open("wb") as output, self.complaints.open("wb") as complaints:
+            # -P: neither the folder of the program nor the user's own hides a package.
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", str(PROGRAM), name],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=complaints,
+                env=os.environ | ENVIRONMENT,
+                start_new_session=True,
+            )
 
     def __enter__(self) -> "_Probe":
         return self
@@ -83,7 +78,6 @@ class _Probe:
     def __exit__(self, *failure: object) -> None:
         if self.process.returncode is None:
             self._kill()
-        self.files.close()
 
     def answer(self, deadline: float, seconds: float) -> Mapping[str, Any]:
         """What it printed; or {"error": why there is nothing}."""
@@ -96,9 +90,8 @@ class _Probe:
             return {"error": f"did not answer within {seconds:g} s and was stopped"}
         if code != 0:
             return {"error": f"{_ended(code)}: {self._last_complaint()}"}
-        self.output.seek(0)
         try:
-            said = json.loads(self.output.read())
+            said = json.loads(self.output.read_bytes())
         except ValueError:
             said = None
         return said if isinstance(said, dict) else {"error": "its answer could not be read"}
@@ -113,8 +106,7 @@ class _Probe:
         self.process.wait()
 
     def _last_complaint(self) -> str:
-        self.complaints.seek(0)
-        lines = [line for line in self.complaints.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in self.complaints.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1].strip()[:300] if lines else "it said nothing"
 
 
