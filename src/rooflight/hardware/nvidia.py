@@ -62,9 +62,9 @@ def nvidia_gpus(nvml: Any, *, driver_loaded: bool) -> FoundGpus:
 
 def _all_gpus(nvml: Any) -> FoundGpus:
     system = Questions("NVIDIA's driver")
-    cuda = system.ask("its newest CUDA", nvml.nvmlSystemGetCudaDriverVersion_v2)
-    driver = text(system.ask("its version", nvml.nvmlSystemGetDriverVersion))
-    count = system.ask("the number of GPUs", nvml.nvmlDeviceGetCount) or 0
+    cuda = system.ask("its newest CUDA", lambda: nvml.nvmlSystemGetCudaDriverVersion_v2())
+    driver = text(system.ask("its version", lambda: nvml.nvmlSystemGetDriverVersion()))
+    count = system.ask("the number of GPUs", lambda: nvml.nvmlDeviceGetCount()) or 0
     asked = [_gpu(nvml, index, driver) for index in range(count)]
     return FoundGpus(
         gpus=tuple(gpu for gpu, _ in asked if gpu is not None),
