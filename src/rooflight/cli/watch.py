@@ -29,9 +29,13 @@ def run_watch(*, interval: float, samples: int | None, json: bool) -> Report | N
 
 
 def _print_line(sample: Sample) -> None:
-    """`2026-11-24T11:05:07.250+00:00  GPU 0: NVIDIA L4  71 W  54 °C …`, devices apart by a bar."""
-    devices = ("  ".join(filter(None, sample_row(device))) for device in sample.devices)
-    print(f"{sample.date}  {'  |  '.join(devices)}", flush=True)
+    """`2026-11-24T11:05:07.250+00:00  GPU 0: NVIDIA L4  power 71 W  temperature 54 °C …`, devices apart by a bar."""
+    print(f"{sample.date}  {'  |  '.join(_words(sample_row(device)) for device in sample.devices)}", flush=True)
+
+
+def _words(row: tuple[str, ...]) -> str:
+    name, *values = row
+    return "  ".join([name, *(f"{word} {value}" for word, value in zip(COLUMNS[1:], values, strict=True) if value)])
 
 
 def _table(sample: Sample) -> Table:

@@ -142,8 +142,15 @@ def cpu_meter(root: Path = Path("/")) -> tuple[Meter, str]:
     cpu_state()  # load is counted from here on
     if not zones:
         return CounterMeter("no energy counter", _nothing, cpu_state), why
+
+    def joules() -> float | None:
+        try:
+            return sum(zone.microjoules() for zone in zones) / 1e6
+        except (OSError, ValueError):
+            return None
+
     name = f"RAPL, {len(zones)} processor package{'s' if len(zones) > 1 else ''}"
-    return CounterMeter(name, lambda: sum(zone.microjoules() for zone in zones) / 1e6, cpu_state), name
+    return CounterMeter(name, joules, cpu_state), name
 
 
 def _nvidia_meter(gpu: Gpu, nvml: Any) -> tuple[Meter | None, str]:
