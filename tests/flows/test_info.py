@@ -20,7 +20,7 @@ TORCH = Framework(
     version="2.14.1",
     cuda_version="13.0",
     cudnn_version="9.24.0",
-    devices=("NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3"),
+    devices=("NVIDIA H100 80GB HBM3",),
     targets=("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"),
     tf32=False,
 )
@@ -63,7 +63,7 @@ def test_a_gpu_with_its_catalogue_entry(here: pytest.MonkeyPatch) -> None:
     shown = text(report)
     for line in (
         "GPU 0          NVIDIA H100 80GB HBM3",
-        "kernels for    compute capability 9.0, 132 SMs",
+        "chip           compute capability 9.0, 132 SMs",
         "matrix engine  Tensor Cores, 4th generation: tfloat32, bfloat16",
         "memory         79.6 GiB, 79.6 GiB free, ECC on",
         "power          88 W now, limit 700 W (default 700 W)",
@@ -71,7 +71,7 @@ def test_a_gpu_with_its_catalogue_entry(here: pytest.MonkeyPatch) -> None:
         "state          28 °C, 0.0 % busy, not throttled",
         "links          PCIe 5.0 x16; 18 NVLink links up",
         "MIG            off",
-        "2 × NVIDIA H100 80GB HBM3  yes",
+        "1 of 1 GPU  yes",
         "TF32 is off",
         "→ If 10 bits of mantissa are enough",
     ):
@@ -135,6 +135,32 @@ def test_every_machine_fits_100_columns(name: str, here: pytest.MonkeyPatch) -> 
     assert max(map(display_width, lines)) <= 100, max(lines, key=display_width)
 
 
+def test_what_a_package_sees_is_counted_against_what_there_is(here: pytest.MonkeyPatch) -> None:
+    gpu = found_nvidia("h100_sxm5").gpus[0]
+    several = [dataclasses.replace(gpu, index=place) for place in range(8)]
+    onnx = Framework(
+        name="onnxruntime",
+        version="1.22",
+        cuda_version=None,
+        devices=("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+    )
+    openvino = Framework(
+        name="openvino", version="2025.3", cuda_version=None, devices=("GPU: Intel(R) Arc(TM) B580 Graphics",)
+    )
+    seven = dataclasses.replace(TORCH, devices=(gpu.name,) * 7)
+    on(here, machine(*several, frameworks=[seven, onnx, openvino]))
+    shown = text(info(resolve=lambda gpu: None))
+    for words in ("7 of 8 GPUs", "Tensorrt, CUDA", "  GPU\n"):
+        assert words in shown
+    assert shown.count("TF32 is off") == 1  # said once for all eight
+    assert "GPUs 0, 1, 2, 3, 4, 5, 6, 7" in shown
+
+
+def test_this_machine_fits_100_columns() -> None:
+    lines = text(info(quick=True)).splitlines()
+    assert max(map(display_width, lines)) <= 100, max(lines, key=display_width)
+
+
 def test_quick_asks_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: object, **how: object) -> None:
         raise AssertionError("a package was asked")
@@ -173,7 +199,7 @@ def test_watching_reads_every_gpu_and_the_processor(two_gpus: tuple[Machine, Fak
     first, second, _ = report.answer.devices
     assert (first.max_watts, first.max_celsius) == (301.0, 83)
     assert first.mean_watts == pytest.approx((201.4 + 301 + 301) / 3)
-    assert first.throttled_by == ("heat", "heat, hardware slowdown", "power cap")
+    assert first.throttled_by == ("heat", "heat (hardware slowdown)", "power cap")
     assert (second.mean_busy, second.mean_clock_hz) == (0.91, 1.89e9)
     assert "3 samples in" in text(report)
     assert nvml.open == 0

@@ -78,13 +78,13 @@ def test_a_cuda_build_on_a_machine_of_amd(tmp_path: Path) -> None:
 def test_a_capped_card_in_a_narrow_slot() -> None:
     advice = advise(of("rtx_3090"))
     capped = about(advice, "power limit is 300 W, 71% of the default 420 W")
-    assert "nvidia-smi -i 0 -pl 420" in capped.action
+    assert "sudo nvidia-smi -pl 420" in capped.action
     assert "4 of 16 lanes" in about(advice, "PCIe").problem  # the generation at idle is no fault
 
 
 def test_a_radeon_that_is_capped(tmp_path: Path) -> None:
     advice = advise(machine(*found_in_files("rx_7900_xtx", tmp_path).gpus, frameworks=[]))
-    assert "amd-smi set -g 0 --power-cap 355" in about(advice, "power limit is 290 W").action
+    assert "sudo amd-smi set --power-cap 355" in about(advice, "power limit is 290 W").action
     assert "8 of 16 lanes" in about(advice, "PCIe").problem
 
 
@@ -109,6 +109,8 @@ def test_tf32_that_is_off() -> None:
     assert "set_float32_matmul_precision" in found.action
     assert "TF32" in problems(advise(of("h100_sxm5", off)))  # without the catalogue, by compute capability
     assert "TF32" not in problems(advise(of("t4", off)))
+    geforce = spec(float32=35.6e12, tfloat32=35.6e12, bfloat16=71e12)
+    assert "TF32" not in problems(advise(of("rtx_3090", off), [geforce]))  # nothing would be won
     assert "TF32" not in problems(advise(of("h100_sxm5")))
 
 
@@ -128,6 +130,13 @@ def test_two_kinds_of_gpus() -> None:
     found = about(advise(of("two_mixed")), "they differ")
     assert "NVIDIA GeForce RTX 3090, NVIDIA RTX A5000" in found.problem
     assert "PCI_BUS_ID" in found.action
+
+
+def test_what_holds_for_several_is_said_once() -> None:
+    gpu = found_nvidia("rtx_3090").gpus[0]
+    twins = machine(gpu, dataclasses.replace(gpu, index=1), frameworks=[TORCH])
+    assert {each.about for each in advise(twins)} == {"GPUs 0, 1"}
+    assert len(advise(twins)) == len(advise(machine(gpu, frameworks=[TORCH])))
 
 
 def test_graphics_inside_the_processor_are_no_second_kind(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 THROTTLED = {
     "t4": ("power cap", "heat"),
     "v100_sxm2": ("power cap",),
-    "two_mixed": ("heat", "heat, hardware slowdown"),
+    "two_mixed": ("heat", "heat (hardware slowdown)"),
     "rtx_4090": (),
     "h100_sxm5": (),  # idle is no throttling
     "jetson_orin": None,
@@ -76,7 +76,11 @@ def test_power_is_the_instantaneous_where_the_driver_tells_it(name: str, watts: 
 
 def test_the_general_slowdown_is_named_only_alone() -> None:
     record = load("t4")
-    for bits, words in ((0x08, ("hardware slowdown",)), (0x48, ("heat, hardware slowdown",)), (0x88, ("power brake",))):
+    for bits, words in (
+        (0x08, ("hardware slowdown",)),
+        (0x48, ("heat (hardware slowdown)",)),
+        (0x88, ("power brake",)),
+    ):
         record["gpu"][0]["throttle"] = bits
         state = nvidia_gpus(FakeNvml(record), driver_loaded=True).gpus[0].state
         assert state is not None

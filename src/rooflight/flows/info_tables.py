@@ -1,14 +1,13 @@
 """What `rooflight info` prints: sheets of words and values that fit a terminal of 100 columns."""
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rooflight.core.tables import Table
 from rooflight.core.types import Advice, Cpu, Framework, Gpu, GpuSpec, Machine, PcieLink
 from rooflight.core.units import show_bytes, show_bytes_per_second, show_flops_per_second, show_hertz, show_percent
 
-VALUE_WIDTH = 82  # of 100 columns, beside the longest word on the left
+VALUE_WIDTH = 80  # of 100 columns, beside the longest word on the left
 
 # Packages whose file name does not tell what they were built for.
 NO_BUILD = ("keras", "onnxruntime", "openvino")
@@ -26,7 +25,7 @@ def machine_table(machine: Machine) -> Table:
         ("cache", f"L2 {show_bytes(cpu.l2_bytes)}, L3 {show_bytes(cpu.l3_bytes)}"),
         ("memory", show_bytes(cpu.memory_bytes)),
         ("system", f"{machine.system}, Python {machine.python}"),
-        ("driver speaks", ", ".join(_platforms(machine))),
+        ("platforms", ", ".join(_platforms(machine))),
     )
     return _sheet("machine", "", rows)
 
@@ -34,7 +33,7 @@ def machine_table(machine: Machine) -> Table:
 def gpu_table(gpu: Gpu, spec: GpuSpec | None, machine: Machine) -> Table:
     """Everything about one GPU: lines for which there is nothing to say are left out."""
     rows = (
-        ("kernels for", _target(gpu)),
+        ("chip", _chip(gpu)),
         ("matrix engine", _engine(gpu, spec)),
         ("dense peaks", _peaks(spec)),
         ("memory", _memory(gpu, spec, machine)),
@@ -78,7 +77,7 @@ def advice_table(advice: Sequence[Advice]) -> Table:
 # ---------------------------------------------------------------- one GPU
 
 
-def _target(gpu: Gpu) -> str:
+def _chip(gpu: Gpu) -> str:
     words = []
     if gpu.compute_capability:
         words.append(f"compute capability {gpu.compute_capability}")
@@ -174,9 +173,9 @@ def _peak(cpu: Cpu) -> str:
 
 def _platforms(machine: Machine) -> Iterator[str]:
     if machine.cuda_driver_version:
-        yield f"CUDA {machine.cuda_driver_version}"
+        yield f"CUDA up to {machine.cuda_driver_version} by the driver"
     if machine.rocm_version:
-        yield f"ROCm {machine.rocm_version}"
+        yield f"ROCm {machine.rocm_version} installed"
 
 
 def _framework_row(framework: Framework, gpus: Sequence[Gpu]) -> tuple[str, ...]:
@@ -187,7 +186,7 @@ def _framework_row(framework: Framework, gpus: Sequence[Gpu]) -> tuple[str, ...]
         framework.version,
         _built_for(framework),
         framework.cudnn_version or "",
-        _sees(framework),
+        _sees(framework, gpus),
         _kernels(framework, gpus),
     )
 
@@ -202,11 +201,21 @@ def _built_for(framework: Framework) -> str:
     return "" if framework.name in NO_BUILD else "CPU"
 
 
-def _sees(framework: Framework) -> str:
+def _sees(framework: Framework, gpus: Sequence[Gpu]) -> str:
+    """How many of the GPUs above it names, and what else it calls an accelerator."""
     if framework.devices is None:
         return "failed: see advice" if framework.error else ""
-    counted = Counter(framework.devices)
-    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in counted.items()) or "CPU only"
+    vendors = {gpu.name: gpu.vendor for gpu in gpus}
+    seen = [vendors[name] for name in framework.devices if name in vendors]
+    there = sum(gpu.vendor in seen for gpu in gpus)
+    counted = [f"{len(seen)} of {there} GPU{'s' if there > 1 else ''}"] if seen else []
+    others = [_short(name) for name in framework.devices if name not in vendors]
+    return ", ".join(counted + others) or "CPU only"
+
+
+def _short(device: str) -> str:
+    """`CUDAExecutionProvider` → "CUDA"; `GPU.1: Intel(R) Arc(TM) …` → "GPU.1"."""
+    return device.removesuffix("ExecutionProvider").partition(": ")[0]
 
 
 def _kernels(framework: Framework, gpus: Sequence[Gpu]) -> str:

@@ -186,7 +186,10 @@ def _summary_table(watched: Watched) -> Table:
         for each in watched.devices
     )
     columns = ("device", "mean power", "most power", "hottest", "mean clock", "mean load", "held down by")
-    return Table(columns=columns, rows=rows)
+    told = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+    return Table(
+        columns=tuple(columns[place] for place in told), rows=tuple(tuple(row[place] for place in told) for row in rows)
+    )
 
 
 def _notes(watched: Watched) -> tuple[str, ...]:

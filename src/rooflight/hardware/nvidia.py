@@ -26,7 +26,7 @@ THROTTLE_REASONS = {
     0x008: "hardware slowdown",
     0x010: "clocks kept in step with another GPU",
     0x020: "heat",
-    0x040: "heat, hardware slowdown",
+    0x040: "heat (hardware slowdown)",
     0x080: "power brake",
     0x100: "display clocks",
 }
