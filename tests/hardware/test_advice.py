@@ -69,6 +69,7 @@ def test_a_cuda_build_on_a_machine_of_amd(tmp_path: Path) -> None:
     gpus = found_in_files("mi300x", tmp_path).gpus
     found = about(advise(machine(*gpus, frameworks=[dataclasses.replace(TORCH, devices=())])), "is a build for CUDA")
     assert "whl/rocm" in found.action
+    assert "no kernels" not in problems(advise(machine(*gpus, frameworks=[TORCH])))  # nor could it have any
     rocm = Framework(name="torch", version="2.14.1+rocm6.4", cuda_version=None, rocm_version="6.4", targets=("gfx942",))
     assert advise(machine(*gpus, frameworks=[rocm])) == ()
     other = dataclasses.replace(rocm, targets=("gfx1100",))

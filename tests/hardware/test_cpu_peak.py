@@ -31,6 +31,8 @@ def test_sapphire_rapids_has_amx() -> None:
         "int8": 56 * 2048 * 3.8e9,
     }
     assert "3.80 GHz" in note
+    guest, _ = peak(answers.SAPPHIRE_RAPIDS.replace("amx_", "hidden_"), 56, 3.8e9)
+    assert set(guest) == {"float64", "float32", "float16"}  # a guest that is not given AMX
 
 
 def test_zen_4_works_on_256_bits_and_multiplies_bfloat16() -> None:

@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,13 +46,18 @@ def test_before_volta_power_is_sampled_and_summed() -> None:
     assert nvml.open == 0
 
 
-def test_a_ramp_is_summed_as_a_ramp() -> None:
-    start = time.monotonic()
-    meter = SampledMeter("ramp", lambda: GpuState(power_watts=1000 * (time.monotonic() - start)), seconds=0.01)
-    time.sleep(0.3)
-    joules, seconds = meter.joules(), time.monotonic() - start
+def test_a_ramp_is_summed_as_a_ramp(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(power, "time", SimpleNamespace(monotonic=lambda: now))
+    meter = SampledMeter("ramp", lambda: GpuState(power_watts=10 * now), seconds=1000)  # its thread sleeps through this
+
+    def at(moment: float) -> float | None:
+        nonlocal now
+        now = moment
+        return meter.joules()
+
+    assert [at(2.0), at(3.0), at(7.0)] == [20.0, 45.0, 245.0]  # the area under the ramp: 10 t² / 2
     meter.close()
-    assert joules == pytest.approx(1000 * seconds**2 / 2, rel=0.1)  # the area under the ramp
 
 
 def test_a_gpu_that_tells_nothing_has_a_state_and_no_joules() -> None:

@@ -165,6 +165,9 @@ def test_a_folder_of_that_name_here_is_not_the_package(
     (here / "openvino.py").write_text("__version__ = 'wrong'\n")
     monkeypatch.chdir(here)
     assert ask("openvino").version == "right"
+    # Nor do the files beside the program that imports it stand in for packages of their names.
+    (packages / "openvino.py").write_text("import apple\n")
+    assert "No module named 'apple'" in (ask("openvino").error or "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
