@@ -79,15 +79,31 @@ def test_a_gpu_with_its_catalogue_entry(here: pytest.MonkeyPatch) -> None:
 
 
 def test_the_catalogue_is_asked_with_what_tells_variants_apart(here: pytest.MonkeyPatch) -> None:
-    on(here, machine(*found_nvidia("rtx_4090").gpus, frameworks=[TORCH]))
+    gpus = (*found_nvidia("rtx_4090").gpus, *found_nvidia("jetson_orin").gpus)
+    on(here, machine(*gpus, frameworks=[TORCH]))
     asked: list[tuple[object, ...]] = []
     catalogue = ModuleType("rooflight.catalogue.resolve")
     catalogue.resolve = lambda name, *, memory_bytes, units: asked.append((name, memory_bytes, units))  # type: ignore[attr-defined]
     here.setitem(sys.modules, "rooflight.catalogue", ModuleType("rooflight.catalogue"))
     here.setitem(sys.modules, "rooflight.catalogue.resolve", catalogue)
     report = info()
-    assert asked == [("NVIDIA GeForce RTX 4090", 24564 << 20, 128)]
+    # A Jetson's memory is the CPU's, and is all that tells its modules apart.
+    assert asked == [("NVIDIA GeForce RTX 4090", 24564 << 20, 128), ("Orin (nvgpu)", 64 << 30, None)]
     assert "unknown to it" in text(report)
+
+
+@pytest.mark.parametrize("name", [name for name in NVIDIA_MACHINES if name != "half_failing"])
+def test_every_recorded_gpu_is_in_the_catalogue(name: str, here: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rooflight.catalogue.resolve")
+    on(here, machine(*found_nvidia(name).gpus, frameworks=[TORCH]))
+    answer = info().answer
+    assert isinstance(answer, Machine)
+    for gpu in answer.gpus:
+        assert gpu.spec is not None
+        assert bool(gpu.matrix_dtypes) == (gpu.matrix_engine != "none")
+    if name in ("gtx_1660", "gtx_1080_ti"):
+        assert answer.gpus[0].matrix_engine == "none"
+        assert "no matrix engine" in " ".join(each.problem for each in answer.advice)
 
 
 def test_an_idle_narrow_link_reads_as_one(here: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def info(*, quick: bool = False, console: Console | None = None, resolve: Resolv
     machine = detect()
     if not quick:
         machine = dataclasses.replace(machine, frameworks=probe(machine.frameworks, say=console.say))
-    specs = [(resolve or _catalogued)(gpu) for gpu in machine.gpus]
+    specs = [resolve(gpu) if resolve else _catalogued(gpu, machine) for gpu in machine.gpus]
     machine = with_specs(machine, specs)
     machine = dataclasses.replace(machine, advice=advise(machine, specs, look_around()))
     return Report(answer=machine, tables=_tables(machine, specs, quick=quick), notes=_notes(machine))
@@ -45,10 +45,12 @@ def _with_spec(gpu: Gpu, spec: GpuSpec | None) -> Gpu:
     return dataclasses.replace(gpu, spec=spec.name, matrix_engine=spec.matrix_engine, matrix_dtypes=tuple(dtypes))
 
 
-def _catalogued(gpu: Gpu) -> GpuSpec | None:
+def _catalogued(gpu: Gpu, machine: Machine) -> GpuSpec | None:
+    """The entry of a GPU's name; modules of Jetson share a name, and differ by the memory that is the CPU's too."""
     from rooflight.catalogue.resolve import resolve
 
-    return resolve(gpu.name, memory_bytes=gpu.memory_bytes, units=gpu.units)
+    memory_bytes = machine.cpu.memory_bytes if gpu.unified_memory else gpu.memory_bytes
+    return resolve(gpu.name, memory_bytes=memory_bytes, units=gpu.units)
 
 
 def _tables(machine: Machine, specs: Sequence[GpuSpec | None], *, quick: bool) -> tuple[Table, ...]:
