@@ -58,6 +58,15 @@ def test_an_old_driver() -> None:
     assert "built for" not in problems(advise(of("h200", dataclasses.replace(TORCH, cuda_version="12.9"), cuda="12.4")))
 
 
+def test_a_build_for_cuda_that_sees_no_gpu() -> None:
+    blind = dataclasses.replace(TORCH, devices=())
+    assert "/dev/nvidia-uvm" in about(advise(of("h100_sxm5", blind)), "sees none of the 1 GPU that").action
+    assert "sees none" not in problems(advise(of("h100_sxm5", blind, cuda="12.4")))  # the driver is too old: said once
+    hidden = Surroundings(variables={"CUDA_VISIBLE_DEVICES": ""})
+    assert "sees none" not in problems(advise(of("h100_sxm5", blind), (), hidden))
+    assert "sees none" not in problems(advise(of("h100_sxm5", dataclasses.replace(TORCH, devices=None))))  # not asked
+
+
 def test_a_cpu_build_on_a_machine_with_a_gpu() -> None:
     cpu = Framework(name="torch", version="2.14.1+cpu", cuda_version=None, devices=())
     assert "whl/cu130" in about(advise(of("rtx_4090", cpu)), "is a build for CPU").action
