@@ -1,4 +1,4 @@
-"""gpus.toml → its blocks, strictly: an unknown key, a missing one or a wrong type is an error that names block and line.
+"""gpus.toml → its blocks, strictly: an unknown key, a missing one or a wrong type is an error that names the block.
 
 The file is TOML, but only the part of it that one line holds: `["name"]`, `key = value`, comments. A value is read as
 JSON, which for strings, numbers, booleans and lists is the same: five times as fast as tomllib, which a test compares.
@@ -51,7 +51,7 @@ OPTIONAL: Mapping[str, type] = {
 KEYS = {**REQUIRED, **OPTIONAL}
 
 
-def read_blocks(path: Path = GPUS) -> dict[str, Block]:
+def read_blocks(path: Path = GPUS) -> Mapping[str, Block]:
     """The blocks by name, in the file's order. Raises SpecError."""
     blocks: dict[str, dict[str, Any]] = {}
     name = None
