@@ -46,7 +46,13 @@ def example(folder: Path, old: str = "", new: str = "") -> GpuSpec:
 
 
 def test_the_fast_reader_reads_what_toml_says() -> None:
-    assert read_blocks() == tomllib.loads(GPUS.read_text(encoding="utf-8"))
+    slow = tomllib.loads(GPUS.read_text(encoding="utf-8"))
+    lists = {name: {key: _tuple(value) for key, value in block.items()} for name, block in slow.items()}
+    assert read_blocks() == lists
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def test_it_holds_the_gpus_that_people_consider() -> None:
@@ -146,7 +152,7 @@ def test_peaks_win_over_rates(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("clock_mhz", "clock_mh", r"Example 8GB has no key 'clock_mh'. Did you mean 'clock_mhz'"),
-        ("units = 10", 'units = "ten"', r"units of Example 8GB is \"ten\"; it must be of type int"),
+        ("units = 10", 'units = "ten"', r"line 9: units of Example 8GB: \"ten\" must be of type int"),
         ("units = 10", "units = true", "must be of type int"),
         ("units = 10", "units = ten", "units of Example 8GB: ten is no value"),
         ("units = 10\n", "", "Example 8GB lacks units"),
