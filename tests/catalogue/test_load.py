@@ -73,6 +73,21 @@ def test_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Tesla K80 12GB", {"cuda": "11.8", "torch": "2.0", "torch_cuda": "11.8"}),
+        ("V100 SXM2 32GB", {"cuda": "12.9", "torch": "2.14", "torch_cuda": "12.6"}),
+        ("GeForce GTX 1080 Ti", {"cuda": "12.9", "torch": "2.14", "torch_cuda": "12.6"}),
+        ("Instinct MI60 32GB", {"rocm": "6.3"}),
+        ("T4", {}),  # CUDA 13 and torch's cu130 wheels start with it
+    ],
+)
+def test_the_last_versions_with_kernels(name: str, expected: dict[str, str]) -> None:
+    (spec,) = (spec for spec in SPECS if spec.name == name)
+    assert dict(spec.last_support) == expected
+
+
 def test_no_table_has_a_row_that_no_entry_uses() -> None:
     blocks = read_blocks().values()
     assert set(rows()) == {block["rates"] for block in blocks if "rates" in block}
