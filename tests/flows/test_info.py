@@ -94,7 +94,6 @@ def test_the_catalogue_is_asked_with_what_tells_variants_apart(here: pytest.Monk
 
 @pytest.mark.parametrize("name", [name for name in NVIDIA_MACHINES if name != "half_failing"])
 def test_every_recorded_gpu_is_in_the_catalogue(name: str, here: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("rooflight.catalogue.resolve")
     on(here, machine(*found_nvidia(name).gpus, frameworks=[TORCH]))
     answer = info().answer
     assert isinstance(answer, Machine)
