@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rooflight.hardware.cpu import cpu_model, cpuinfo_fields
-from rooflight.hardware.cpu_peak import CpuId, cpu_id, cpu_peak, highest_clock, windows_cpu_id
+from rooflight.hardware.cpu_peak import CpuId, cpu_id, cpu_peak, highest_clock, listed_clock, windows_cpu_id
 from rooflight.hardware.isa import linux_isa
 from tests.hardware import answers
 
@@ -94,6 +94,15 @@ def test_an_unknown_factor_leaves_the_peak_unknown(
     rates, note = peak(cpuinfo, cores, clock)
     assert rates == {}
     assert why in note
+
+
+def test_a_listed_clock_is_only_told() -> None:
+    fields = {"cpu MHz": ["2596.146", "800.000", "garbage"]}
+    assert listed_clock(fields) == pytest.approx(2.596146e9)
+    assert listed_clock({}) is None
+    rates, note = cpu_peak("EPYC", CpuId("AuthenticAMD", 0x19, 17), ("avx2",), cores=2, clock_hz=None, listed_hz=2.5e9)
+    assert rates == {}
+    assert note.endswith("no highest clock; at the 2.50 GHz that it lists, 160 GFLOP/s")  # 2 cores × 32 × 2.5e9
 
 
 def test_the_highest_clock_of_all_cores(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rooflight.core.errors import BackendError
 from rooflight.core.types import Cpu
-from rooflight.hardware.cpu_peak import NO_ID, CpuId, cpu_id, cpu_peak, highest_clock, windows_cpu_id
+from rooflight.hardware.cpu_peak import NO_ID, CpuId, cpu_id, cpu_peak, highest_clock, listed_clock, windows_cpu_id
 from rooflight.hardware.isa import apple_isa, arm_core, linux_isa, windows_isa
 from rooflight.hardware.limits import memory_limit, read, usable_cpus
 
@@ -25,7 +25,8 @@ def detect_cpu(root: Path = Path("/")) -> Cpu:
     model, identity, isa, l2_bytes, l3_bytes = _describe(root)
     model = model or platform.processor() or "unknown"
     cores = None if physical is None else min(physical, usable)
-    peak, note = cpu_peak(model, identity, isa, cores=cores, clock_hz=highest_clock(root))
+    listed = listed_clock(cpuinfo_fields(read(root / "proc/cpuinfo")))
+    peak, note = cpu_peak(model, identity, isa, cores=cores, clock_hz=highest_clock(root), listed_hz=listed)
     return Cpu(
         model=model,
         architecture=architecture(platform.machine()),

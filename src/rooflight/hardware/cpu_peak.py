@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rooflight.core.units import show_hertz
+from rooflight.core.units import show_flops_per_second, show_hertz
 from rooflight.hardware.sysfs import number
 
 
@@ -70,13 +70,20 @@ ARM = {
 
 
 def cpu_peak(
-    model: str, identity: CpuId, isa: Sequence[str], *, cores: int | None, clock_hz: float | None
+    model: str,
+    identity: CpuId,
+    isa: Sequence[str],
+    *,
+    cores: int | None,
+    clock_hz: float | None,
+    listed_hz: float | None = None,
 ) -> tuple[Mapping[str, float], str]:
     """Peak FLOP/s by dtype, and what it rests on; empty, with the reason, where a factor is unknown.
 
     cores     physical, that this process may use
     clock_hz  the highest that the operating system names. A nominal clock will not do: cores boost above it, and a
               measurement would exceed a peak counted with it
+    listed_hz what it lists instead, where it names no highest: only the note counts with it
     """
     core = core_of(model, identity, isa)
     if core is None:
@@ -86,7 +93,9 @@ def cpu_peak(
     if cores is None:
         return {}, f"{basis}; the number of physical cores is unknown"
     if clock_hz is None:
-        return {}, f"{basis}; the operating system names no highest clock"
+        at_listed = f"; at the {show_hertz(listed_hz)} that it lists, " if listed_hz else ""
+        at_listed += f"{show_flops_per_second(cores * core.float32 * listed_hz)}" if listed_hz else ""
+        return {}, f"{basis}; the operating system names no highest clock{at_listed}"
     per_clock = {"float64": core.float32 // 2, "float32": core.float32}
     per_clock |= {dtype: flops for dtype, (flops, extension) in core.more.items() if extension in isa}
     rates = {dtype: cores * flops * clock_hz for dtype, flops in per_clock.items()}
@@ -125,6 +134,12 @@ def highest_clock(root: Path) -> float | None:
     """
     paths = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq")
     return max((value * 1e3 for path in paths if (value := number(path))), default=None)
+
+
+def listed_clock(fields: Mapping[str, Sequence[str]]) -> float | None:
+    """The clock of /proc/cpuinfo in Hz: of this moment, or in a virtual machine the nominal one."""
+    values = [float(text) for text in fields.get("cpu MHz", ()) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text)]
+    return max(values) * 1e6 if values else None
 
 
 def _listed(model: str, identity: CpuId, isa: Sequence[str]) -> Core | None:
