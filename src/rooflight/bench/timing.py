@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
@@ -11,6 +12,21 @@ from rooflight.core.errors import ConfigError
 from rooflight.core.types import Environment, Measurement
 
 LEAST_BLOCKS = 7  # fewer have no quartiles worth printing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a rate is measured of: a callable, and the work that one call gets done."""
+
+    name: str
+    unit: str  # of the rate: "FLOP/s", "B/s"
+    work: float  # FLOPs or bytes
+    run: Callable[[], object]
+
+
+def measure_load(load: Load, device: torch.device) -> Measurement:
+    """The rate of a load in a burst: a tenth of a second to warm up, then nine blocks of 20 ms or more."""
+    return measure(load.run, name=load.name, device=device, unit=load.unit, work_per_call=load.work)
 
 
 def measure(

@@ -1,6 +1,34 @@
 """The commands under `rooflight bench`: each takes its flags and calls its flow."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-BENCH: tuple[Callable[..., Any], ...] = ()
+from cyclopts import Parameter
+
+from rooflight.cli.commands import Device, Json, console
+from rooflight.cli.console import draws_braille
+from rooflight.core.tables import Report
+
+Out = Annotated[Path | None, Parameter(help="a file for the answer as JSON")]
+
+
+def roofs(
+    *,
+    device: Device = "auto",
+    dtype: Annotated[
+        tuple[str, ...], Parameter(help="of the products, may be given again [default: the device's own]")
+    ] = (),
+    seconds: Annotated[float, Parameter(help="for all; what the bursts leave goes to sustained runs")] = 50.0,
+    out: Out = None,
+    json: Json = False,
+) -> Report:
+    """FLOP/s by dtype, bandwidths and launches against the dense peaks, with power and clock where there is a meter."""
+    from rooflight.flows.bench_roofs import bench_roofs as flow
+
+    return flow(
+        device=device, dtypes=dtype, seconds=seconds, out=out, ascii_only=not draws_braille(), console=console()
+    )
+
+
+BENCH: tuple[Callable[..., Any], ...] = (roofs,)
