@@ -53,7 +53,7 @@ def read_again(source, sums, chunks, reads, size: tl.constexpr):  # type: ignore
     """
     lane = tl.arange(0, size)
     program = tl.program_id(0)
-    total = tl.zeros((size,), dtype=tl.float32)
+    total = tl.full((size,), 0.0, tl.float32)
     for read in range(reads):
         chunk = (program + read) % chunks
         total += tl.load(source + chunk * size + lane, cache_modifier=".cg")

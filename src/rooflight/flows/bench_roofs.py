@@ -167,7 +167,8 @@ def _bandwidth_table(roofs: Roofs) -> Table:
 def _power_table(roofs: Roofs) -> Table:
     """Of the rows with a sustained run under a meter."""
     rows = []
-    for row in (*roofs.engines, *roofs.bandwidths):
+    measured: tuple[EngineRate | Bandwidth, ...] = (*roofs.engines, *roofs.bandwidths)
+    for row in measured:
         run = row.sustained
         if run is None or run.watts is None:
             continue
@@ -229,7 +230,7 @@ def _drawing(roofs: Roofs, ascii_only: bool) -> tuple[str, ...]:
 def _notes(roofs: Roofs) -> tuple[str, ...]:
     from rooflight.bench.rates import unsteady
 
-    bursts = [row.burst for row in (*roofs.engines, *roofs.bandwidths)]
+    bursts = [*(row.burst for row in roofs.engines), *(row.burst for row in roofs.bandwidths)]
     peaks = f"dense peaks: {roofs.peaks}" if roofs.peaks else "no dense peak is known for this device"
     return (
         *(f"! {line}" for line in roofs.faults),

@@ -42,7 +42,7 @@ def draw_roofline(bytes_per_second: float, ceilings: Sequence[Ceiling], *, ascii
         rate, peak = ceiling.flops_per_second, ceiling.peak_flops_per_second
         canvas.line(place(ridge, rate), place(right, rate), every=1)
         if peak is not None:
-            canvas.line(place(ridge, peak), place(right, peak), every=4)
+            canvas.line(place(peak / bytes_per_second, peak), place(right, peak), every=4)
     marks: dict[int, str] = {}
     for letter, ceiling in zip(MARKS, ceilings, strict=False):
         row = canvas.row(place(right, ceiling.flops_per_second)[1])
