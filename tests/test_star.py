@@ -37,7 +37,7 @@ ALLOWED = {  # room → rooms it may import; flows reach every room, lazily
 }
 OUTSIDE = {  # room → third-party packages it may import at all
     "core": set(),
-    "hardware": {"psutil", "pynvml"},
+    "hardware": {"psutil", "pynvml", "amdsmi"},
     "trace": {"torch"},
     "estimate": {"numpy"},
     "bench": {"torch", "triton"},
@@ -49,7 +49,7 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "flows": {"torch", "PIL"},
     "cli": {"cyclopts", "rich"},
 }
-ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow")  # optional: each in one file, inside a function
+ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow", "amdsmi")  # optional: each in one file, inside a function
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

@@ -170,6 +170,9 @@ class Framework:
     backend: str | None = None  # Keras: the framework under it
     devices: tuple[str, ...] | None = None  # accelerators it sees, as it names them; None: it was not asked
     targets: tuple[str, ...] = ()  # what its kernels are compiled for: "sm_90", "gfx942"
+    tf32: bool | None = (
+        None  # whether float32 matrix products use TF32 unless told otherwise; None: no CUDA, or not asked
+    )
     error: str | None = None  # what went wrong when it was asked
 
 

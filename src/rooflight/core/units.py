@@ -29,6 +29,11 @@ def show_bytes_per_second(rate: float | None) -> str:
     return _scaled(rate, 1000.0, _DECIMAL, "B/s")
 
 
+def show_hertz(hertz: float | None) -> str:
+    """`1.98e9` → "1.98 GHz"."""
+    return _scaled(hertz, 1000.0, _DECIMAL, "Hz")
+
+
 def show_seconds(seconds: float | None) -> str:
     """`0.0213` → "21.3 ms"; `200` → "3 min 20 s"."""
     if seconds is None:

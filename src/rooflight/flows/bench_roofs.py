@@ -17,6 +17,7 @@ from rooflight.core.units import (
     show_bytes,
     show_bytes_per_second,
     show_flops_per_second,
+    show_hertz,
     show_percent,
     show_seconds,
 )
@@ -52,7 +53,7 @@ def bench_roofs(
     from rooflight.bench.roofs import measure_roofs
     from rooflight.hardware.detect import detect
     from rooflight.hardware.environment import environment
-    from rooflight.hardware.power import open_meter  # type: ignore[import-not-found]
+    from rooflight.hardware.power import open_meter
     from rooflight.train.device import pick_device
 
     console = console or Silent()
@@ -172,7 +173,7 @@ def _power_table(roofs: Roofs) -> Table:
         run = row.sustained
         if run is None or run.watts is None:
             continue
-        clock = f"{run.clock_hz / 1e9:.2f} GHz" if run.clock_hz is not None else "unknown"
+        clock = show_hertz(run.clock_hz)
         if isinstance(row, EngineRate):
             name, per_watt = f"{row.engine} {row.dtype}", show_flops_per_second(row.flops_per_joule)
         else:

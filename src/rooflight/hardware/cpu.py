@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rooflight.core.errors import BackendError
 from rooflight.core.types import Cpu
+from rooflight.hardware.cpu_peak import NO_ID, CpuId, cpu_id, cpu_peak, highest_clock, windows_cpu_id
 from rooflight.hardware.isa import apple_isa, arm_core, linux_isa, windows_isa
 from rooflight.hardware.limits import memory_limit, read, usable_cpus
 
@@ -21,16 +22,21 @@ def detect_cpu(root: Path = Path("/")) -> Cpu:
     """
     physical, logical = _cores()
     usable = usable_cpus(logical, root)
-    model, isa, l2_bytes, l3_bytes = _describe(root)
+    model, identity, isa, l2_bytes, l3_bytes = _describe(root)
+    model = model or platform.processor() or "unknown"
+    cores = None if physical is None else min(physical, usable)
+    peak, note = cpu_peak(model, identity, isa, cores=cores, clock_hz=highest_clock(root))
     return Cpu(
-        model=model or platform.processor() or "unknown",
+        model=model,
         architecture=architecture(platform.machine()),
-        physical_cores=None if physical is None else min(physical, usable),
+        physical_cores=cores,
         logical_cores=usable,
         isa=isa,
         l2_bytes=l2_bytes,
         l3_bytes=l3_bytes,
         memory_bytes=_memory_bytes(root),
+        peak_flops_per_second=peak,
+        peak_note=note,
     )
 
 
@@ -82,16 +88,17 @@ def cache_bytes(level: int, cpus: Path) -> int | None:
     return sum(found.values()) or None
 
 
-def _describe(root: Path) -> tuple[str | None, tuple[str, ...], int | None, int | None]:
-    """Model, instruction sets, L2 and L3 bytes, asked of the operating system at hand."""
+def _describe(root: Path) -> tuple[str | None, CpuId, tuple[str, ...], int | None, int | None]:
+    """Model, identity, instruction sets, L2 and L3 bytes, asked of the operating system at hand."""
     if sys.platform == "darwin":
         answers = sysctl_fields(_sysctl())
         l2, l3 = (_positive(answers.get(f"hw.{name}cachesize")) for name in ("l2", "l3"))
-        return answers.get("machdep.cpu.brand_string"), apple_isa(answers), l2, l3
+        return answers.get("machdep.cpu.brand_string"), NO_ID, apple_isa(answers), l2, l3
     if sys.platform == "win32":
-        return _windows_model(), windows_isa(), None, None
+        return _windows_model(), windows_cpu_id(platform.processor()), windows_isa(), None, None
     cpuinfo, cpus = read(root / "proc/cpuinfo"), root / "sys/devices/system/cpu"
-    return cpu_model(cpuinfo), linux_isa(cpuinfo_fields(cpuinfo)), cache_bytes(2, cpus), cache_bytes(3, cpus)
+    fields = cpuinfo_fields(cpuinfo)
+    return cpu_model(cpuinfo), cpu_id(fields), linux_isa(fields), cache_bytes(2, cpus), cache_bytes(3, cpus)
 
 
 def sysctl_fields(text: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     "keras": ("keras", "keras-nightly"),
     "jax": ("jax",),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
+    "openvino": ("openvino",),
 }
 
 # The file of each wheel that names its CUDA.
@@ -40,7 +41,7 @@ def _framework(name: str, candidates: tuple[str, ...]) -> Framework:
         version = distribution.metadata["Version"]  # None in a damaged installation
         text = read(Path(str(distribution.locate_file(BUILD_FILES[name])))) if name in BUILD_FILES else ""
         cuda = built_for_cuda(text) or cuda_of_version(version or "") or (_jax_cuda() if name == "jax" else None)
-        return Framework(name=name, version=version, cuda_version=cuda)
+        return Framework(name=name, version=version, cuda_version=cuda, rocm_version=rocm_of_version(version or ""))
     return Framework(name=name, version=None, cuda_version=None)
 
 
@@ -59,6 +60,12 @@ def cuda_of_version(version: str) -> str | None:
     """`2.9.0+cu126` → "12.6"."""
     found = re.search(r"\+cu(\d+)(\d)\b", version)
     return f"{found.group(1)}.{found.group(2)}" if found else None
+
+
+def rocm_of_version(version: str) -> str | None:
+    """`2.9.0+rocm6.4` → "6.4"."""
+    found = re.search(r"\+rocm(\d+(?:\.\d+)+)", version)
+    return found.group(1) if found else None
 
 
 def _jax_cuda() -> str | None:
