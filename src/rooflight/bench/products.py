@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rooflight.bench.settings import fp32_precision
 from rooflight.bench.timing import Load, measure, measure_load, timed_block
 from rooflight.core.errors import ConfigError, nearest
 from rooflight.core.types import Measurement
@@ -39,7 +40,7 @@ def product_precision(device: torch.device, dtype: str) -> Iterator[None]:
     raises  ConfigError for a dtype that is unknown, or that the device does not have
     """
     _, precision = _operand(dtype, device)
-    with _fp32_precision(_matmul_backend(device), precision):
+    with fp32_precision(_matmul_backend(device), precision):
         yield
 
 
@@ -110,7 +111,7 @@ def convolution_rate(device: torch.device, dtype: str) -> Measurement:
     def run() -> object:
         return torch.autograd.grad(layer(x), (x, layer.weight), upstream)
 
-    with _fp32_precision(_convolution_backend(device), precision):
+    with fp32_precision(_convolution_backend(device), precision):
         return measure(
             run,
             name=f"convolution {dtype} {N}×64×{H}×{H}",
@@ -162,17 +163,6 @@ def _operand(dtype: str, device: torch.device) -> tuple[torch.dtype, str]:
     if dtype == "float8" and torch.version.hip and "gfx94" in torch.cuda.get_device_properties(device).gcnArchName:
         operand = torch.float8_e4m3fnuz
     return operand, precision
-
-
-@contextmanager
-def _fp32_precision(backend: Any, precision: str) -> Iterator[None]:
-    """Round the operands of float32 products as asked while the body runs, then as before."""
-    before = backend.fp32_precision
-    backend.fp32_precision = precision
-    try:
-        yield
-    finally:
-        backend.fp32_precision = before
 
 
 def _matmul_backend(device: torch.device) -> Any:

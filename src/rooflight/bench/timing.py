@@ -50,7 +50,7 @@ def measure(
     raises           ConfigError if unit and work_per_call disagree, or there are too few blocks
     """
     _check(unit, work_per_call, blocks)
-    calls = _warm_up(run, device, block_seconds=block_seconds, warm_up_seconds=warm_up_seconds)
+    calls = warm_up(run, device, block_seconds=block_seconds, warm_up_seconds=warm_up_seconds)
     seconds = [timed_block(run, calls, device) / calls for _ in range(blocks)]
     values = seconds if work_per_call is None else [work_per_call / each for each in seconds]
     return summarise(values, name=name, unit=unit, environment=environment)
@@ -95,7 +95,7 @@ def _cuda_block(run: Callable[[], object], calls: int, device: torch.device) -> 
     return float(start.elapsed_time(end)) / 1000  # events count milliseconds
 
 
-def _warm_up(run: Callable[[], object], device: torch.device, *, block_seconds: float, warm_up_seconds: float) -> int:
+def warm_up(run: Callable[[], object], device: torch.device, *, block_seconds: float, warm_up_seconds: float) -> int:
     """Call until the device is warm; returns how many calls fill a block."""
     timed_block(run, 1, device)  # loads libraries, picks kernels, grows allocators: says nothing of the next call
     calls, spent = 1, 0.0

@@ -31,4 +31,32 @@ def roofs(
     )
 
 
-BENCH: tuple[Callable[..., Any], ...] = (roofs,)
+def ops(
+    *,
+    device: Device = "auto",
+    operator: Annotated[
+        tuple[str, ...], Parameter(help="convolution, matmul, attention, LSTM, …; may be given again [default: all]")
+    ] = (),
+    calibration: Annotated[str, Parameter(help="the roof for the shares, as in plan: auto, none or a file")] = "auto",
+    out: Out = None,
+    json: Json = False,
+) -> Report:
+    """Operators at real sizes: CPU against GPU, Tensor Cores, libraries, layouts and dtypes on against off."""
+    from rooflight.flows.bench_ops import bench_ops as flow
+
+    return flow(device=device, operators=operator, out=out, calibration=calibration, console=console())
+
+
+def calibrate(
+    *,
+    device: Device = "auto",
+    out: Annotated[Path | None, Parameter(help="the file [default: one for this device in the cache folder]")] = None,
+    json: Json = False,
+) -> Report:
+    """Measure this device's roof once and keep it: plan, train and demo use it from then on, and say so."""
+    from rooflight.flows.calibrate import calibrate as flow
+
+    return flow(device=device, out=out, console=console())
+
+
+BENCH: tuple[Callable[..., Any], ...] = (roofs, ops, calibrate)
