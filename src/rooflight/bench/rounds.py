@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from statistics import median
+from time import sleep
 
 import torch
 
@@ -22,8 +23,13 @@ class Contestant:
     setting: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-def take_turns(contestants: Mapping[str, Contestant], *, rounds: int = 9) -> dict[str, list[float]]:
-    """Seconds per call of each, one value a round: every round runs a block of each, and the first moves on."""
+def take_turns(
+    contestants: Mapping[str, Contestant], *, rounds: int = 9, rest_seconds: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds per call of each, one value a round: every round runs a block of each, and the first moves on.
+
+    rest_seconds  before each turn: threads of another library go on spinning after its turn, OpenBLAS's for 30 ms
+    """
     names = list(contestants)
     calls = {name: _calls(contestants[name]) for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -31,6 +37,7 @@ def take_turns(contestants: Mapping[str, Contestant], *, rounds: int = 9) -> dic
         start = number % len(names)
         for name in names[start:] + names[:start]:
             each = contestants[name]
+            sleep(rest_seconds)
             with each.setting():
                 timed_block(each.run, 1, each.device)  # after the others, caches and thread pools are cold
                 seconds[name].append(timed_block(each.run, calls[name], each.device) / calls[name])
