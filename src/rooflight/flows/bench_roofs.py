@@ -106,7 +106,7 @@ def peaks_of(device: torch.device, machine: Machine) -> Peaks:
         return Peaks(rates=rates, source=machine.cpu.peak_note if known else None)
     import torch
 
-    from rooflight.catalogue.resolve import resolve  # type: ignore[import-not-found]
+    from rooflight.catalogue.resolve import resolve
 
     properties = torch.cuda.get_device_properties(device)
     spec = resolve(properties.name, memory_bytes=properties.total_memory, units=properties.multi_processor_count)
