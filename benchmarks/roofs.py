@@ -4,7 +4,8 @@
 
 Products: the one that `bench roofs` reports, beside NumPy's (OpenBLAS in its wheels) at its best of the same shape and
 three cubes. Memory: our copy and triad beside STREAM's, compiled here from stream.c, over as many bytes. They take
-turns, after a rest in which the other library's threads stop spinning. Needs a C compiler with OpenMP and a quiet machine.
+turns, after a rest in which the other library's threads stop spinning. Needs a C compiler with OpenMP, and an idle
+machine.
 """
 
 import argparse

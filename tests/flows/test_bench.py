@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from rooflight.bench import roofs, timing, variants
+from rooflight.bench.engines import Peaks, dense_peak
 from rooflight.bench.operators import operators
 from rooflight.cli.main import run
 from rooflight.core.codec import from_json, to_json
@@ -149,6 +151,20 @@ def test_the_peaks_of_a_cpu_are_its_own() -> None:
     assert (peaks.source, peaks.bytes_per_second) == ("2 cores at 3 GHz", None)
     unknown = replace(machine.cpu, peak_flops_per_second={}, peak_note="no clock")
     assert roofs_flow.peaks_of(torch.device("cpu"), replace(machine, cpu=unknown)).source is None
+
+
+def test_the_peaks_of_a_gpu_are_the_catalogues(monkeypatch: pytest.MonkeyPatch) -> None:
+    def peaks_of(name: str, gib: int, units: int) -> Peaks:
+        found = SimpleNamespace(name=name, total_memory=gib << 30, multi_processor_count=units)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
+        return roofs_flow.peaks_of(torch.device("cuda"), detect())
+
+    h100 = peaks_of("NVIDIA H100 80GB HBM3", 79, 132)
+    assert dense_peak(h100.rates, "matrix", "bfloat16") == pytest.approx(989.4e12, rel=0.001)  # its data sheet
+    assert dense_peak(h100.rates, "vector", "float32") == pytest.approx(66.9e12, rel=0.001)
+    assert h100.bytes_per_second == pytest.approx(3.35e12)
+    assert (h100.source or "").startswith("H100 SXM5 80GB in the catalogue: ")
+    assert peaks_of("A GPU of another world", 79, 132) == Peaks()
 
 
 # ---------------------------------------------------------------- operators

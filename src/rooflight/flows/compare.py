@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FEW_STEPS = 20
+PREDICTED_ON = "predicted on: "  # the reason of a run that names the roof
 
 
 def compare_step(
@@ -59,6 +60,7 @@ def comparison_table(comparisons: tuple[Comparison, ...]) -> Table:
 def comparison_notes(result: TrainResult) -> tuple[str, ...]:
     """How far the comparison can be trusted."""
     notes = ["The predicted step is a plain roofline: what the device could do at best, so measured is usually longer."]
+    notes += [reason for reason in result.reasons if reason.startswith(PREDICTED_ON)]
     if result.steps < FEW_STEPS:
         notes.append(f"{result.steps} steps are too few to judge a speed by.")
     return tuple(notes)
