@@ -76,6 +76,14 @@ def test_more_than_102_percent_of_a_peak_is_a_fault(made_up: Callable[..., Roofs
     assert "vector float32 reached 103% of its dense peak, which cannot be" in found.faults[0]
 
 
+def test_a_sustained_rate_above_the_peak_is_a_fault_too(
+    made_up: Callable[..., Roofs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roofs, "sustain", lambda load, *_, **__: (fixed(load.name, load.unit, 150.0), None))
+    float32 = made_up(peaks=peaks(120.0, 1000.0), seconds=60.0).engines[0]
+    assert (float32.share, float32.above_peak) == (1.25, True)
+
+
 def test_sustained_runs_take_the_time_that_bursts_leave(made_up: Callable[..., Roofs]) -> None:
     found = made_up(seconds=60.0)
     assert [row.sustained.median for row in found.engines if row.sustained] == [90.0, 180.0]

@@ -1,12 +1,14 @@
 """Operators in variants: which exist where, how they are fed, and their place under the roof."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
 
 from rooflight.bench import variants
-from rooflight.bench.operators import Operator, operators
+from rooflight.bench.operators import Operator, operators, pick_operators
 from rooflight.bench.variants import Roof, contestant, measure_operators, place
 from rooflight.core.errors import ConfigError
 from rooflight.core.roofs import OperatorRate
@@ -109,16 +111,15 @@ def test_rows_hold_work_rates_and_speedups(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(variants, "take_turns", lambda contestants: {name: times[name] for name in contestants})
     seen: list[OperatorRate] = []
     every = [each for each in variants.variants(CPU, ("float32", "bfloat16")) if each.name in times]
-    rows = measure_operators(
-        CPU,
-        every=every,
+    rows, notes = measure_operators(
+        pick_operators(CPU, ("softmax",)),
+        every,
         names={"cpu": "a CPU"},
         roof=ROOF,
         work=lambda operator, dtype: (10**9, 10**6 * dtype.itemsize),
-        only=("softmax",),
         observe=seen.append,
     )
-    assert list(rows) == seen
+    assert (list(rows), notes) == (seen, ())
     float32, bfloat16 = rows[:2]
     assert (float32.operator, float32.variant, float32.device, float32.dtype) == (
         "softmax",
@@ -132,11 +133,26 @@ def test_rows_hold_work_rates_and_speedups(monkeypatch: pytest.MonkeyPatch) -> N
     assert (bfloat16.bound_by, bfloat16.share) == ("compute", pytest.approx(0.1 / 1.0))
 
 
+def test_a_variant_that_does_not_run_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "take_turns", lambda contestants: {name: [1.0] * 3 for name in contestants})
+
+    @contextmanager
+    def broken() -> Iterator[None]:
+        raise RuntimeError("no kernel for this.\nMore words.")
+        yield
+
+    every = (variants.Variant(name="float32", device=CPU), variants.Variant(name="odd", device=CPU, setting=broken))
+    operators = pick_operators(CPU, ("layer norm",))
+    rows, notes = measure_operators(operators, every, names={"cpu": "a CPU"}, roof=ROOF, work=lambda *_: (1, 1))
+    assert [row.variant for row in rows] == ["float32"]
+    assert notes == ("layer norm, BERT-base: 1024×768, odd: skipped, no kernel for this",)
+    rows, notes = measure_operators(operators, every[::-1], names={"cpu": "a CPU"}, roof=ROOF, work=lambda *_: (1, 1))
+    assert (rows, len(notes)) == ((), 1)  # without the reference there is nothing to compare with
+
+
 def test_an_unknown_operator_is_named_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"'convolutoin'.* Did you mean 'convolution'"):
-        measure_operators(
-            CPU, every=(), names={}, roof=ROOF, work=lambda operator, dtype: (0, 0), only=("convolutoin",)
-        )
+        pick_operators(CPU, ("convolutoin",))
 
 
 @pytest.mark.gpu
@@ -146,17 +162,17 @@ def test_tensor_cores_on_are_faster_than_off_and_all_switches_are_put_back() -> 
     cuda = torch.device("cuda", torch.cuda.current_device())
     before = (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.enabled, torch.get_num_threads())
     dtypes, _ = native_dtypes(cuda)
-    rows = measure_operators(
-        cuda,
-        every=variants.variants(cuda, dtypes),
+    rows, notes = measure_operators(
+        pick_operators(cuda),
+        variants.variants(cuda, dtypes),
         names={"cuda": "GPU", "cpu": "CPU"},
         roof=ROOF,
         work=lambda operator, dtype: (10**9, 10**6),
-        only=("matmul",),
     )
+    assert notes == ()
     after = (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.enabled, torch.get_num_threads())
     assert after == before
-    speedups = {(row.size, row.variant): row.speedup for row in rows}
+    speedups = {(row.size, row.variant): row.speedup for row in rows if row.operator == "matmul"}
     for (_, variant), faster in speedups.items():
         if variant in ("TF32 Tensor Cores", "float16", "bfloat16"):
             assert faster > 1.2

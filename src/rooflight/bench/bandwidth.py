@@ -1,5 +1,7 @@
 """Bandwidth of a device's memory and of its last cache."""
 
+from dataclasses import replace
+
 import torch
 
 from rooflight.bench.timing import Load, measure_load
@@ -39,7 +41,7 @@ def cache_load(device: torch.device, set_bytes: int) -> Load:
     A GPU copies what fits into its cache in less time than it takes to issue the copy.
     """
     if device.type != "cuda":
-        return copy_load(device, set_bytes)
+        return replace(copy_load(device, set_bytes), name="copy, read + write, cached")
     from rooflight.bench.kernels import read_load
 
     return read_load(device, set_bytes)

@@ -1,13 +1,15 @@
 """The operators that networks are made of, each at sizes that a known network has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CPU_BATCH, GPU_BATCH = 8, 64
+from rooflight.core.errors import ConfigError, nearest
+
+CPU_BATCH, GPU_BATCH = 8, 32
 
 Build = Callable[[torch.dtype, torch.device], nn.Module]
 
@@ -64,6 +66,16 @@ def operators(N: int) -> tuple[Operator, ...]:
             vocabulary=30522,
         ),
     )
+
+
+def pick_operators(device: torch.device, only: Sequence[str] = ()) -> tuple[Operator, ...]:
+    """Those of the kinds asked for, or all, at the device's batch. Raises ConfigError for an unknown kind."""
+    listed = operators(CPU_BATCH if device.type == "cpu" else GPU_BATCH)
+    known = list(dict.fromkeys(each.operator for each in listed))
+    for name in only:
+        if name not in known:
+            raise ConfigError(f"no operator {name!r} is measured.{nearest(name, known)}")
+    return tuple(each for each in listed if not only or each.operator in only)
 
 
 def _layer(operator: str, network: str, shape: tuple[int, ...], build: Build) -> Operator:

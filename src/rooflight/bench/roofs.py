@@ -162,7 +162,7 @@ def _engine_rate(
     per_joule: float | None,
 ) -> EngineRate:
     peak = dense_peak(peaks.rates, engine, dtype)
-    share = burst.median / peak if peak else None
+    share = _share(peak, burst, sustained)
     return EngineRate(
         engine=engine,
         dtype=dtype,
@@ -186,7 +186,7 @@ def _bandwidths(
         stage.observe(burst)
         sustained, per_joule = stage.keep_up(load, seconds if pattern == "copy" else None)
         peak = stage.peaks.bytes_per_second
-        share = burst.median / peak if peak else None
+        share = _share(peak, burst, sustained)
         yield Bandwidth(
             level="memory",
             pattern=pattern,
@@ -207,6 +207,10 @@ def _bandwidths(
     stage.observe(burst)
     pattern = "copy" if device.type == "cpu" else "read"
     yield Bandwidth(level="cache", pattern=pattern, set_bytes=inside, burst=burst)
+
+
+def _share(peak: float | None, burst: Measurement, sustained: Measurement | None) -> float | None:
+    return max(each.median for each in (burst, sustained) if each is not None) / peak if peak else None
 
 
 def _first_line(error: Exception) -> str:

@@ -10,12 +10,11 @@ from typing import Literal
 
 import torch
 
-from rooflight.bench.operators import CPU_BATCH, GPU_BATCH, Operator, operators
+from rooflight.bench.operators import Operator
 from rooflight.bench.products import DTYPES
 from rooflight.bench.rounds import Contestant, speedup, take_turns
 from rooflight.bench.settings import cudnn_off, onednn_off, tensor_cores_for_float32, threads
 from rooflight.bench.timing import summarise
-from rooflight.core.errors import ConfigError, nearest
 from rooflight.core.roofs import OperatorRate
 from rooflight.core.types import GpuSpec
 
@@ -78,67 +77,83 @@ def variants(device: torch.device, dtypes: Sequence[str]) -> tuple[Variant, ...]
 
 
 def measure_operators(
-    device: torch.device,
-    *,
+    operators: Sequence[Operator],
     every: Sequence[Variant],
+    *,
     names: Mapping[str, str],
     roof: Roof,
     work: Work,
-    only: Sequence[str] = (),
     observe: Callable[[OperatorRate], object] = lambda rate: None,
-) -> tuple[OperatorRate, ...]:
-    """Every operator in every variant, the variants of one operator taking turns.
+) -> tuple[tuple[OperatorRate, ...], tuple[str, ...]]:
+    """Every operator in every variant, the variants of one operator taking turns; and what did not run, and why.
 
-    every    the variants, the reference first
+    every    the variants, the reference first; its device is the one that the roof is of
     names    device type → the device's name
     work     (operator, dtype) → FLOPs and bytes, each tensor moved once
-    only     names of operators; empty: all
     observe  is given each row as it comes
-    raises   ConfigError for an unknown operator
     """
-    listed = operators(CPU_BATCH if device.type == "cpu" else GPU_BATCH)
-    known = list(dict.fromkeys(each.operator for each in listed))
-    for name in only:
-        if name not in known:
-            raise ConfigError(f"no operator {name!r} is measured.{nearest(name, known)}")
-    rows = []
-    for operator in listed:
-        if not only or operator.operator in only:
-            for row in _rows(operator, every, device, names, roof, work):
-                rows.append(row)
-                observe(row)
-    return tuple(rows)
+    rows, notes = [], []
+    for operator in operators:
+        chosen, failed = _runnable(operator, every)
+        notes += failed
+        if every[0].name not in chosen:
+            continue  # nothing to compare with; failed says why
+        taken = take_turns({name: each for name, (_, each) in chosen.items()})
+        for name, seconds in taken.items():
+            variant, _ = chosen[name]
+            here = variant.device.type == every[0].device.type
+            row = _row(operator, variant, seconds, taken[every[0].name], names, roof if here else None, work)
+            rows.append(row)
+            observe(row)
+    return tuple(rows), tuple(notes)
 
 
-def _rows(
-    operator: Operator, every: Sequence[Variant], device: torch.device, names: Mapping[str, str], roof: Roof, work: Work
-) -> Iterator[OperatorRate]:
-    chosen = {each.name: each for each in every if each.only is None or operator.operator in each.only}
-    taken = take_turns({name: contestant(operator, variant) for name, variant in chosen.items()})
-    reference = taken[every[0].name]
-    for name, seconds in taken.items():
-        variant = chosen[name]
-        measured = summarise(seconds, name=f"{operator.operator}, {name}", unit="s")
-        flops, moved = work(operator, DTYPES[variant.dtype][0])
-        here = variant.device.type == device.type
-        # Only products run on a matrix engine, and in half precision: PyTorch computes the rest in float32.
-        rate = variant.dtype if operator.operator in PRODUCTS else "float32"
-        bound_by, share = place(flops, moved, rate, measured.median, roof) if here else (None, None)
-        yield OperatorRate(
-            operator=operator.operator,
-            size=operator.size,
-            variant=name,
-            device=names[variant.device.type],
-            dtype=variant.dtype,
-            measured=measured,
-            speedup=speedup(reference, seconds),
-            flops=flops,
-            bytes=moved,
-            flops_per_second=flops / measured.median,
-            bytes_per_second=moved / measured.median,
-            bound_by=bound_by,
-            share=share,
-        )
+def _runnable(operator: Operator, every: Sequence[Variant]) -> tuple[dict[str, tuple[Variant, Contestant]], list[str]]:
+    """The variants that this operator has and that run once: by name, and the reasons of the others."""
+    chosen, failed = {}, []
+    for variant in every:
+        if variant.only is not None and operator.operator not in variant.only:
+            continue
+        try:
+            each = contestant(operator, variant)
+            with each.setting():
+                each.run()
+            chosen[variant.name] = variant, each
+        except (RuntimeError, NotImplementedError) as error:  # no such kernel, or too little memory
+            reason = str(error).partition("\n")[0].rstrip(".")
+            failed.append(f"{operator.operator}, {operator.size}, {variant.name}: skipped, {reason}")
+    return chosen, failed
+
+
+def _row(
+    operator: Operator,
+    variant: Variant,
+    seconds: list[float],
+    reference: list[float],
+    names: Mapping[str, str],
+    roof: Roof | None,
+    work: Work,
+) -> OperatorRate:
+    measured = summarise(seconds, name=f"{operator.operator}, {variant.name}", unit="s")
+    flops, moved = work(operator, DTYPES[variant.dtype][0])
+    # Only products run on a matrix engine, and in half precision: PyTorch computes the rest in float32.
+    rate = variant.dtype if operator.operator in PRODUCTS else "float32"
+    bound_by, share = place(flops, moved, rate, measured.median, roof) if roof else (None, None)
+    return OperatorRate(
+        operator=operator.operator,
+        size=operator.size,
+        variant=variant.name,
+        device=names[variant.device.type],
+        dtype=variant.dtype,
+        measured=measured,
+        speedup=speedup(reference, seconds),
+        flops=flops,
+        bytes=moved,
+        flops_per_second=flops / measured.median,
+        bytes_per_second=moved / measured.median,
+        bound_by=bound_by,
+        share=share,
+    )
 
 
 def contestant(operator: Operator, variant: Variant) -> Contestant:

@@ -17,7 +17,7 @@ def roofs(
     *,
     device: Device = "auto",
     dtype: Annotated[
-        tuple[str, ...], Parameter(help="of the products, may be given again [default: the device's own]")
+        tuple[str, ...], Parameter(negative="", help="of the products, may be given again [none: the device's own]")
     ] = (),
     seconds: Annotated[float, Parameter(help="for all; what the bursts leave goes to sustained runs")] = 50.0,
     out: Out = None,
@@ -35,7 +35,8 @@ def ops(
     *,
     device: Device = "auto",
     operator: Annotated[
-        tuple[str, ...], Parameter(help="convolution, matmul, attention, LSTM, …; may be given again [default: all]")
+        tuple[str, ...],
+        Parameter(negative="", help="convolution, matmul, attention, LSTM, …; may be given again [none: all]"),
     ] = (),
     calibration: Annotated[str, Parameter(help="the roof for the shares, as in plan: auto, none or a file")] = "auto",
     out: Out = None,

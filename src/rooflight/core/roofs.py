@@ -20,7 +20,7 @@ class EngineRate:
     )
     flops_per_joule: float | None = None  # of the sustained run; None: no meter
     peak_flops_per_second: float | None = None  # dense; None: not known
-    share: float | None = None  # burst / peak
+    share: float | None = None  # the faster of burst and sustained / peak
     above_peak: bool = False  # more than MOST_OF_PEAK: not to be believed
 
 

@@ -40,6 +40,7 @@ def bench_ops(
     """
     import torch
 
+    from rooflight.bench.operators import pick_operators
     from rooflight.bench.rates import load_average, native_dtypes
     from rooflight.bench.variants import measure_operators, variants
     from rooflight.hardware.detect import detect
@@ -48,19 +49,19 @@ def bench_ops(
 
     console = console or Silent()
     where, why = pick_device(device)
+    chosen = pick_operators(where, operators)
     machine = detect()
     name, threads = device_name(where, machine), torch.get_num_threads()
     console.say(f"device {where}, {name} ({why}), {threads} CPU threads")
     load = load_average()
     dtypes, _ = native_dtypes(where)
     roof = device_roof(where, machine, dtypes, calibration=calibration, console=console)
-    rows = measure_operators(
-        where,
-        every=variants(where, dtypes),
+    rows, skipped = measure_operators(
+        chosen,
+        variants(where, dtypes),
         names={where.type: name, "cpu": machine.cpu.model},
         roof=roof,
         work=operator_work,
-        only=operators,
         observe=lambda row: console.say(
             f"{row.operator}, {row.size}, {row.variant}: {show_seconds(row.measured.median)}"
         ),
@@ -69,6 +70,7 @@ def bench_ops(
         "forward passes; the variants of an operator took turns, and speedups are medians over the rounds",
         f"share: least time by the roof / measured time; the roof is {roof.spec.source}",
         load,
+        *skipped,
         *_vector_note(where, rows),
     )
     answer = Operators(

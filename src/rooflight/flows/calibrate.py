@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console, Silent
 from rooflight.core.roofs import Calibration, OperatorRate
@@ -15,6 +16,9 @@ from rooflight.core.units import show_bytes_per_second, show_flops_per_second, s
 from rooflight.flows.bench_ops import device_roof, operator_work, trace_operator
 from rooflight.flows.calibration import calibration_path, write_calibration
 from rooflight.flows.roof import device_name
+
+if TYPE_CHECKING:
+    import torch
 
 CLASSES = ("matmul", "attention", "LSTM")  # convolutions are measured with the roof, forward and backward
 STABLE = 0.2  # rates of a class within this part of their median are one rate
@@ -28,6 +32,7 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
     """
     import torch
 
+    from rooflight.bench.operators import pick_operators
     from rooflight.bench.rates import native_dtypes
     from rooflight.bench.variants import measure_operators, variants
     from rooflight.hardware.detect import detect
@@ -44,18 +49,18 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
     dtypes, _ = native_dtypes(where)
     roof = device_roof(where, machine, dtypes, calibration="none", console=console)
     plain = [each for each in variants(where, dtypes) if each.device == where and each.dtype in dtypes]
-    rows = measure_operators(
-        where,
-        every=[each for each in plain if each.name in ("float32", "TF32 Tensor Cores", "bfloat16", "float16")],
+    rows, skipped = measure_operators(
+        pick_operators(where, CLASSES),
+        [each for each in plain if each.name in ("float32", "TF32 Tensor Cores", "bfloat16", "float16")],
         names={where.type: name},
         roof=roof,
         work=operator_work,
-        only=CLASSES,
         observe=lambda row: console.say(
             f"{row.operator}, {row.size}, {row.variant}: {show_flops_per_second(row.flops_per_second)}"
         ),
     )
-    rates, notes = class_rates(rows, kinds())
+    rates, notes = class_rates(rows, kinds(where))
+    notes = (*notes, *skipped)
     answer = Calibration(
         device=name,
         torch_version=str(torch.__version__),
@@ -69,18 +74,16 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
     return Report(answer=answer, tables=(_table(answer.roof),), notes=(*notes, f"written to {path}: {use}"))
 
 
-def kinds() -> Mapping[tuple[str, str], str]:
+def kinds(device: torch.device) -> Mapping[tuple[str, str], str]:
     """(operator, size) → its kind in a trace: of the traced operator with the most FLOPs."""
     import torch
 
-    from rooflight.bench.operators import CPU_BATCH, GPU_BATCH, operators
+    from rooflight.bench.operators import pick_operators
 
-    found = {}
-    for each in (*operators(CPU_BATCH), *operators(GPU_BATCH)):
-        if each.operator in CLASSES:
-            ops = trace_operator(each, torch.float32).ops
-            found[each.operator, each.size] = max(ops, key=lambda op: op.flops).kind
-    return found
+    traces = {
+        (each.operator, each.size): trace_operator(each, torch.float32) for each in pick_operators(device, CLASSES)
+    }
+    return {key: max(traced.ops, key=lambda op: op.flops).kind for key, traced in traces.items()}
 
 
 def class_rates(
