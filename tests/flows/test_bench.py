@@ -200,5 +200,5 @@ def test_ops_answer(round_figures: None, capsys: pytest.CaptureFixture[str]) -> 
     assert found.cache_bytes_per_second == 5e10
     assert run(command) == 0
     page = capsys.readouterr().out
-    assert "softmax, BERT-base scores: 8×12×128×128" in page
+    assert "softmax, BERT-base scores: 1×12×128×128" in page
     assert max(map(len, page.split("\n\nforward passes")[0].splitlines())) <= 100
