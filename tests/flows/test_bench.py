@@ -126,6 +126,14 @@ def test_json_is_the_answer_alone_and_out_holds_the_same(
     assert found["dtypes"] == ("float32", "int8")
 
 
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(
+    found: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        bench_roofs(device="cpu", out=tmp_path / "none" / "roofs.json")
+    assert set(found) == {"answer"}
+
+
 def test_no_time_at_all_is_refused(found: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="--seconds 0"):
         bench_roofs(device="cpu", seconds=0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
-from rooflight.core.files import write_file
+from rooflight.core.files import refuse_unwritable, write_file
 from rooflight.core.roofs import OperatorRate, Operators
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Machine, Trace, Workload
@@ -48,6 +48,8 @@ def bench_ops(
     from rooflight.train.device import pick_device
 
     console = console or Silent()
+    if out is not None:
+        refuse_unwritable(out)
     where, why = pick_device(device)
     chosen = pick_operators(where, operators)
     machine = detect()

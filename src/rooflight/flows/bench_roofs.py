@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError
-from rooflight.core.files import write_file
+from rooflight.core.files import refuse_unwritable, write_file
 from rooflight.core.roofs import Bandwidth, EngineRate, Roofs
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Machine, Measurement, Rate
@@ -59,6 +59,8 @@ def bench_roofs(
     console = console or Silent()
     if seconds <= 0:
         raise ConfigError(f"--seconds {seconds:g}: it must be above 0; the bursts alone take some 15 s.")
+    if out is not None:
+        refuse_unwritable(out)
     where, why = pick_device(device)
     machine = detect()
     name = device_name(where, machine)

@@ -8,19 +8,22 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
+from rooflight.core.files import refuse_unwritable, write_file
 from rooflight.core.roofs import Calibration, OperatorRate
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_bytes_per_second, show_flops_per_second, show_percent, show_seconds
 from rooflight.flows.bench_ops import device_roof, operator_work, trace_operator
-from rooflight.flows.calibration import calibration_path, write_calibration
+from rooflight.flows.calibration import calibration_path
 from rooflight.flows.roof import device_name
 
 if TYPE_CHECKING:
     import torch
 
 CLASSES = ("matmul", "attention", "LSTM")  # convolutions are measured with the roof, forward and backward
+PLAIN = ("float32", "TF32 Tensor Cores", "bfloat16", "float16")  # the variants that a roof has rates of
 STABLE = 0.2  # rates of a class within this part of their median are one rate
 
 
@@ -45,13 +48,16 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
     machine = detect()
     name = device_name(where, machine)
     settings = keep_freed_memory() if where.type == "cpu" else ()  # as plan, train and demo have it
+    path = out or calibration_path(name, str(torch.__version__))
+    if out is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable(path)
     console.say(f"device {where}, {name} ({why}), {torch.get_num_threads()} CPU threads")
     dtypes, _ = native_dtypes(where)
     roof = device_roof(where, machine, dtypes, calibration="none", console=console)
-    plain = [each for each in variants(where, dtypes) if each.device == where and each.dtype in dtypes]
     rows, skipped = measure_operators(
         pick_operators(where, CLASSES),
-        [each for each in plain if each.name in ("float32", "TF32 Tensor Cores", "bfloat16", "float16")],
+        [each for each in variants(where, dtypes) if each.name in PLAIN],
         names={where.type: name},
         roof=roof,
         work=operator_work,
@@ -68,10 +74,11 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
         roof=replace(roof.spec, kind_flops_per_second={**rates, **roof.spec.kind_flops_per_second}),
         notes=notes,
     )
-    path = out or calibration_path(name, answer.torch_version)
-    write_calibration(answer, path)
+    write_file(path, to_json(answer) + "\n")
     use = "plan, train and demo use it from now on" if out is None else f"rooflight plan --calibration {path} uses it"
-    return Report(answer=answer, tables=(_table(answer.roof),), notes=(*notes, f"written to {path}: {use}"))
+    return Report(
+        answer=answer, tables=(_table(answer.roof),), notes=(roof.spec.source, *notes, f"written to {path}: {use}")
+    )
 
 
 def kinds(device: torch.device) -> Mapping[tuple[str, str], str]:

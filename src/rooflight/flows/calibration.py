@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rooflight.core.codec import read_json, to_json
+from rooflight.core.codec import read_json
 from rooflight.core.errors import ConfigError
-from rooflight.core.files import write_file
 from rooflight.core.roofs import Calibration
 from rooflight.core.types import GpuSpec, Machine
 from rooflight.core.units import show_bytes
@@ -24,12 +23,6 @@ def calibration_path(device_name: str, torch_version: str) -> Path:
     """Where the calibration of a device under one version of PyTorch lies: in the user's cache folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "rooflight/calibration" / f"{_slug(device_name)}--torch-{_slug(torch_version)}.json"
-
-
-def write_calibration(calibration: Calibration, path: Path) -> None:
-    """Whole or not at all. Raises OSError and leaves an older file as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, to_json(calibration) + "\n")
 
 
 def calibrated_roof(
