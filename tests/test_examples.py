@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # The pages of trace and estimate are run, and their output compared, in their rooms' tests.
-PAGES = ("core", "data", "flows")
+PAGES = ("core", "data", "flows", "hardware")
 
 
 def blocks(page: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Derived peaks against published ones: rates × units × clock is within 1 % of the maker's figure.
 
-datasheet_peaks.csv has the figures with their sources; "recalled" is a document that was not re-read for it. Figures of a
-card with several devices are the card's.
+datasheet_peaks.csv has the figures with their sources; "recalled" is a document that was not re-read for it. Figures of
+a card with several devices are the card's.
 """
 
 import csv

@@ -78,7 +78,7 @@ def test_a_read_only_place_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_stopping_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def stop() -> None:
+    def stop(**flags: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("rooflight.flows.info.info", stop)
@@ -87,7 +87,7 @@ def test_stopping_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def test_json_is_one_document_and_nothing_else() -> None:
-    command = [sys.executable, "-m", "rooflight", "info", "--json"]
+    command = [sys.executable, "-m", "rooflight", "info", "--quick", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["cpu"]["logical_cores"] >= 1
 
@@ -106,7 +106,7 @@ def test_a_terminal_without_hangul_still_gets_an_answer(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_stdout_is_one_sentence() -> None:
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "rooflight", "info", "--json"]
+        command = [sys.executable, "-m", "rooflight", "info", "--quick", "--json"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("rooflight: the answer could not be written")

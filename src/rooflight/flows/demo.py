@@ -42,7 +42,7 @@ def demo(*, device: str = "auto", out: Path | None = None, console: Console | No
     steps: list[tuple[str, str]] = []
 
     console.say("1/7 info: what this machine has")
-    steps.append(("info", _say_machine(cast(Machine, info().answer))))
+    steps.append(("info", _say_machine(cast(Machine, info(quick=True).answer))))
 
     console.say("2/7 plan: predict a training step before it is run")
     planned = plan(model=config.model, batch=config.batch, dtype=config.dtype, device=device, console=console)

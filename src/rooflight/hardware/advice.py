@@ -8,6 +8,9 @@ from rooflight.hardware.advice_packages import between, installed, kernel_advice
 from rooflight.hardware.surroundings import Surroundings
 
 LOW_LIMIT = 0.97  # of the default power limit: less costs speed that one can measure
+LEAST_GAIN = (
+    1.05  # of TF32 over float32: GeForce 30 and 40 have none, as their Tensor Cores sum in float32 at half rate
+)
 SMALL_SHARED_MEMORY = 1 << 30
 
 HARMLESS = ("display clocks", "clocks kept in step with another GPU")  # reasons to clock lower that are no fault
@@ -25,9 +28,20 @@ def advise(
     around = surroundings or Surroundings()
     entries = [*specs, *(None for _ in machine.gpus[len(specs) :])]
     found = [*package_advice(machine, around), *_hidden(machine, around)]
+    by_gpu: list[Advice] = []
     for gpu, spec in zip(machine.gpus, entries, strict=True):
-        found += [*kernel_advice(machine, gpu), *_held_back(gpu), *_engines(machine, gpu, spec), *_memory(gpu)]
-    return (*found, *_mixed(machine), *_processor(machine, around))
+        by_gpu += [*kernel_advice(machine, gpu), *_held_back(gpu), *_engines(machine, gpu, spec), *_memory(gpu)]
+    return (*found, *_merged(by_gpu), *_mixed(machine), *_processor(machine, around))
+
+
+def _merged(advice: Sequence[Advice]) -> Iterator[Advice]:
+    """What holds for several GPUs alike is said once, for all of them."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for each in advice:
+        alike.setdefault((each.problem, each.action), []).append(each.about)
+    for (problem, action), names in alike.items():
+        numbers = ", ".join(name.removeprefix("GPU ") for name in names)
+        yield Advice(about=f"GPU{'s' if len(names) > 1 else ''} {numbers}", problem=problem, action=action)
 
 
 # ---------------------------------------------------------------- one GPU
@@ -37,12 +51,12 @@ def _held_back(gpu: Gpu) -> Iterator[Advice]:
     """Power limit, PCIe lanes, throttling."""
     about, limit, default = f"GPU {gpu.index}", gpu.power_limit_watts, gpu.default_power_limit_watts
     if limit and default and limit < LOW_LIMIT * default:
-        tool = f"nvidia-smi -i {gpu.index} -pl" if gpu.vendor == "nvidia" else f"amd-smi set -g {gpu.index} --power-cap"
+        tool = ("nvidia-smi -pl", "-i") if gpu.vendor == "nvidia" else ("amd-smi set --power-cap", "-g")
         yield Advice(
             about=about,
             problem=f"its power limit is {limit:.0f} W, {limit / default:.0%} of the default {default:.0f} W: its "
             "clocks stay lower under load.",
-            action=f"If that is not meant: sudo {tool} {default:.0f}",
+            action=f"If that is not meant: sudo {tool[0]} {default:.0f} ({tool[1]} names one GPU)",
         )
     link = gpu.pcie
     if link and link.lanes and link.max_lanes and link.lanes < link.max_lanes:
@@ -78,15 +92,13 @@ def _engines(machine: Machine, gpu: Gpu, spec: GpuSpec | None) -> Iterator[Advic
             problem=f"{gpu.name} does not multiply bfloat16 in hardware; PyTorch emulates it, slowly.",
             action="Use float16 with loss scaling: torch.autocast with torch.amp.GradScaler.",
         )
-    has_tf32 = (
-        "tfloat32" in rates if spec else between(gpu.compute_capability, (8, 0), (99, 9)) and gpu.vendor == "nvidia"
-    )
+    gain = rates.get("tfloat32", 0.0) / rates["float32"] if rates.get("float32") else None
+    has_tf32 = between(gpu.compute_capability, (8, 0), (99, 9)) if gain is None else gain > LEAST_GAIN
     if torch and torch.tf32 is False and has_tf32:
-        gain = rates["tfloat32"] / rates["float32"] if rates.get("float32") and "tfloat32" in rates else None
+        higher = f", whose peak is {gain:.1f} times as high" if gain else ""
         yield Advice(
             about=about,
-            problem="TF32 is off, as PyTorch starts: matrix products in float32 leave the Tensor Cores idle"
-            + (f", whose peak is {gain:.1f} times as high." if gain and gain > 1.05 else "."),
+            problem=f"TF32 is off, as PyTorch starts: float32 matrix products leave the Tensor Cores idle{higher}.",
             action='If 10 bits of mantissa are enough: torch.set_float32_matmul_precision("high").',
         )
 
@@ -110,7 +122,7 @@ def _memory(gpu: Gpu) -> Iterator[Advice]:
         yield Advice(
             about=about,
             problem="ECC is off: a flipped bit in its memory goes unnoticed.",
-            action=f"If that is not meant: sudo nvidia-smi -i {gpu.index} -e 1, then restart.",
+            action="If that is not meant: sudo nvidia-smi -e 1 (-i names one GPU), then restart.",
         )
     if gpu.vendor == "amd" and gpu.name.startswith("AMD GPU "):
         yield Advice(

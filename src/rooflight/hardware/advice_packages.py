@@ -32,7 +32,7 @@ def package_advice(machine: Machine, around: Surroundings) -> Iterator[Advice]:
     for framework in machine.frameworks:
         if framework.error:
             yield _failed(framework)
-        yield from _driver(machine, framework)
+        yield from _driver(machine, framework) if _too_old(machine, framework) else _blind(machine, framework, around)
     if torch is not None:
         yield from _unused_gpu(machine, torch)
     for variable, why in HARMFUL.items():
@@ -73,11 +73,14 @@ def _failed(framework: Framework) -> Advice:
     )
 
 
-def _driver(machine: Machine, framework: Framework) -> Iterator[Advice]:
+def _too_old(machine: Machine, framework: Framework) -> bool:
     """Programs for one major version of CUDA run on drivers of that version or a newer one."""
     wheel, driver = framework.cuda_version, machine.cuda_driver_version
-    if not wheel or not driver or _major(driver) >= _major(wheel):
-        return
+    return bool(wheel and driver and _major(driver) < _major(wheel))
+
+
+def _driver(machine: Machine, framework: Framework) -> Iterator[Advice]:
+    wheel, driver = framework.cuda_version or "", machine.cuda_driver_version or ""
     version = next((gpu.driver_version for gpu in machine.gpus if gpu.vendor == "nvidia"), None)
     needed = OLDEST_DRIVER.get(str(_major(wheel)))
     driver_wanted = f"driver {needed} or newer" if needed else "a newer driver"
@@ -87,6 +90,19 @@ def _driver(machine: Machine, framework: Framework) -> Iterator[Advice]:
         f"up to CUDA {driver}: it will not see the GPU.",
         action=f"Install {driver_wanted}, or a build of {framework.name} for CUDA {_major(driver)}.",
     )
+
+
+def _blind(machine: Machine, framework: Framework, around: Surroundings) -> Iterator[Advice]:
+    """A build for CUDA that was asked and sees none of the GPUs that the driver lists, though nothing hides them."""
+    gpus = [gpu for gpu in machine.gpus if gpu.vendor == "nvidia"]
+    if framework.cuda_version and framework.devices == () and gpus and "CUDA_VISIBLE_DEVICES" not in around.variables:
+        yield Advice(
+            about=framework.name,
+            problem=f"{framework.name} {framework.version} is built for CUDA {framework.cuda_version} but sees none of "
+            f"the {len(gpus)} GPU{'s' if len(gpus) > 1 else ''} that the driver lists.",
+            action="See whether nvidia-smi works, whether its CUDA libraries are installed, and whether this user may "
+            "open /dev/nvidia-uvm; a container needs --gpus all.",
+        )
 
 
 def _unused_gpu(machine: Machine, torch: Framework) -> Iterator[Advice]:

@@ -4,13 +4,13 @@ import dataclasses
 import re
 from pathlib import Path
 
-from rooflight.core.types import Gpu, GpuState, PcieLink
+from rooflight.core.types import Gpu, GpuState
 from rooflight.hardware.amd_smi import SmiGpu, ask_amdsmi
 from rooflight.hardware.found import FoundGpus
 from rooflight.hardware.limits import read
-from rooflight.hardware.sysfs import celsius, graphics_cards, number, pci_address, pcie_link, sensor, watts
+from rooflight.hardware.sysfs import celsius, graphics_cards, number, pci_address, sensor, slot_link, watts
 
-VENDOR, BRIDGE_CLASS = "0x1002", "0x0604"
+VENDOR = "0x1002"
 
 # Where libdrm's table of names lies: the distribution's, and the one that ROCm's installer brings.
 NAME_FILES = ("usr/share/libdrm/amdgpu.ids", "opt/amdgpu/share/libdrm/amdgpu.ids")
@@ -101,7 +101,7 @@ def _gpu(index: int, device: Path, nodes: dict[str, dict[str, str]], names: dict
         power_limit_watts=watts(sensor(device, "power1_cap")),
         default_power_limit_watts=watts(sensor(device, "power1_cap_default")),
         max_core_clock_hz=max_clock or (_whole(node, "max_engine_clk_fcompute") * 1e6 or None),
-        pcie=_slot_link(device),
+        pcie=slot_link(device, VENDOR),
         nvlinks=int(node["xgmi"]) if "xgmi" in node else None,
         unified_memory=target in UNIFIED_MEMORY or read(device / "device") == MI300A,
         state=state,
@@ -146,14 +146,6 @@ def _properties(path: Path) -> dict[str, str]:
 def _whole(properties: dict[str, str], name: str) -> int:
     text = properties.get(name, "")
     return int(text) if text.isdecimal() else 0
-
-
-def _slot_link(device: Path) -> PcieLink | None:
-    """The link to the host. Between a Radeon's slot and its GPU lies a switch of its own: the slot's end counts."""
-    outer = device.resolve()
-    while read(outer.parent / "vendor").lower() == VENDOR and read(outer.parent / "class").startswith(BRIDGE_CLASS):
-        outer = outer.parent
-    return pcie_link(outer)
 
 
 def _levels(table: str) -> tuple[float | None, float | None]:

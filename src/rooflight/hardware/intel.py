@@ -5,7 +5,7 @@ from pathlib import Path
 from rooflight.core.types import Gpu, GpuState
 from rooflight.hardware.found import FoundGpus
 from rooflight.hardware.limits import read
-from rooflight.hardware.sysfs import celsius, graphics_cards, number, pci_address, pcie_link, sensor, watts
+from rooflight.hardware.sysfs import celsius, graphics_cards, number, pci_address, sensor, slot_link, watts
 
 VENDOR = "0x8086"
 
@@ -69,7 +69,7 @@ def _gpu(index: int, device: Path) -> Gpu:
         power_limit_watts=watts(sensor(device, "power1_max")),
         default_power_limit_watts=watts(sensor(device, "power1_rated_max")),
         max_core_clock_hz=_megahertz(device, "gt_max_freq_mhz", "max_freq"),
-        pcie=None if integrated else pcie_link(device),
+        pcie=None if integrated else slot_link(device, VENDOR),
         unified_memory=integrated,
         state=intel_state(device),
     )

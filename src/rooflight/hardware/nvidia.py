@@ -26,7 +26,7 @@ THROTTLE_REASONS = {
     0x008: "hardware slowdown",
     0x010: "clocks kept in step with another GPU",
     0x020: "heat",
-    0x040: "heat, hardware slowdown",
+    0x040: "heat (hardware slowdown)",
     0x080: "power brake",
     0x100: "display clocks",
 }
@@ -62,9 +62,9 @@ def nvidia_gpus(nvml: Any, *, driver_loaded: bool) -> FoundGpus:
 
 def _all_gpus(nvml: Any) -> FoundGpus:
     system = Questions("NVIDIA's driver")
-    cuda = system.ask("its newest CUDA", nvml.nvmlSystemGetCudaDriverVersion_v2)
-    driver = text(system.ask("its version", nvml.nvmlSystemGetDriverVersion))
-    count = system.ask("the number of GPUs", nvml.nvmlDeviceGetCount) or 0
+    cuda = system.ask("its newest CUDA", lambda: nvml.nvmlSystemGetCudaDriverVersion_v2())
+    driver = text(system.ask("its version", lambda: nvml.nvmlSystemGetDriverVersion()))
+    count = system.ask("the number of GPUs", lambda: nvml.nvmlDeviceGetCount()) or 0
     asked = [_gpu(nvml, index, driver) for index in range(count)]
     return FoundGpus(
         gpus=tuple(gpu for gpu, _ in asked if gpu is not None),

@@ -88,14 +88,20 @@ class SampledMeter:
 class Plausible:
     """An energy counter that is believed only while its power stays possible: some AMD drivers count nonsense."""
 
-    def __init__(self, read: Callable[[], float], most_watts: float) -> None:
+    def __init__(self, read: Callable[[], float | None], most_watts: float) -> None:
         self._read, self._most = read, most_watts
         self._then, self._joules = time.monotonic(), read()
-        self.sound = True
+        self.sound = self._joules is not None
 
     def __call__(self) -> float | None:
-        """The counter, or None once it has run backwards or faster than the device can draw."""
-        now, joules = time.monotonic(), self._read()
+        """The counter, or None once it has run backwards, or faster than the device can draw, or cannot be read."""
+        try:
+            now, joules = time.monotonic(), self._read()
+        except Exception:
+            joules = None
+        if joules is None or self._joules is None:
+            self.sound = False
+            return None
         # The counter steps every few milliseconds: allow what it may have held back.
         possible = self._most * (now - self._then + 0.1)
         self.sound = self.sound and 0 <= joules - self._joules <= possible
@@ -136,8 +142,15 @@ def cpu_meter(root: Path = Path("/")) -> tuple[Meter, str]:
     cpu_state()  # load is counted from here on
     if not zones:
         return CounterMeter("no energy counter", _nothing, cpu_state), why
+
+    def joules() -> float | None:
+        try:
+            return sum(zone.microjoules() for zone in zones) / 1e6
+        except (OSError, ValueError):
+            return None
+
     name = f"RAPL, {len(zones)} processor package{'s' if len(zones) > 1 else ''}"
-    return CounterMeter(name, lambda: sum(zone.microjoules() for zone in zones) / 1e6, cpu_state), name
+    return CounterMeter(name, joules, cpu_state), name
 
 
 def _nvidia_meter(gpu: Gpu, nvml: Any) -> tuple[Meter | None, str]:
@@ -187,20 +200,19 @@ def _intel_meter(device: Path) -> tuple[Meter, str]:
     return CounterMeter("the kernel's energy counter", read, state), "the kernel's energy counter"
 
 
-Counter = tuple[Callable[[], float] | None, Callable[[], None]]  # what reads joules, if there is one; what closes it
+Counter = tuple[
+    Callable[[], float | None] | None, Callable[[], None]
+]  # what reads joules, if there is one; what closes it
 
 
 def _hwmon_counter(device: Path) -> Counter:
     """The kernel's energy counter of a card, in microjoules; with xe, the second one is the package's."""
 
-    def read() -> float:
-        value = sensor(device, "energy1_input", "energy2_input")
-        if value is None:
-            raise OSError("the energy counter is gone")
-        return value / 1e6
+    def read() -> float | None:
+        microjoules = sensor(device, "energy1_input", "energy2_input")
+        return None if microjoules is None else microjoules / 1e6
 
-    there = sensor(device, "energy1_input", "energy2_input") is not None
-    return read if there else None, _nothing
+    return None if read() is None else read, _nothing
 
 
 def _smi_counter(gpu: Gpu) -> Counter:
@@ -216,7 +228,7 @@ def _smi_counter(gpu: Gpu) -> Counter:
     return None if handle is None else partial(smi_joules, amdsmi, handle), amdsmi.amdsmi_shut_down
 
 
-def _believed(read: Callable[[], float], most_watts: float) -> Plausible | None:
+def _believed(read: Callable[[], float | None], most_watts: float) -> Plausible | None:
     """The counter, if two readings 0.2 s apart make sense."""
     try:
         counter = Plausible(read, most_watts)

@@ -27,7 +27,7 @@ class Said:
         try:
             self.answer[name] = call()
         except Exception as error:
-            self.answer.setdefault("error", f"{name}: {type(error).__name__}: {error}")
+            self.answer.setdefault("error", f"{name}: {type(error).__name__}: {error}".rstrip(": "))
 
 
 def probe_torch(torch: Any) -> Answer:

@@ -11,6 +11,9 @@ from rooflight.hardware.limits import read
 GENERATIONS = {"2.5": 1, "5.0": 2, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
 
 
+BRIDGE_CLASS = "0x0604"
+
+
 def graphics_cards(drm: Path, vendor: str) -> list[Path]:
     """The PCI devices of one vendor that have a graphics driver, in the order of their cards.
 
@@ -49,15 +52,26 @@ def celsius(millidegrees: int | None) -> float | None:
     return None if millidegrees is None else millidegrees / 1000
 
 
-def pcie_link(device: Path) -> PcieLink | None:
-    """The link of a device, as trained now and as both of its ends could."""
+def slot_link(device: Path, vendor: str) -> PcieLink | None:
+    """The link of a card to the host, as trained now and as both of its ends could.
+
+    Between the slot and the GPU of a Radeon or an Arc lies a switch of the same maker on the card; the link behind it
+    says nothing (Arc's claims 2.5 GT/s and one lane). The processor's port, the other end, may be of that maker too.
+    """
+    outer = device.resolve()
+    while _is_bridge(outer.parent, vendor) and (outer.parent.parent / "vendor").is_file():
+        outer = outer.parent
     link = PcieLink(
-        generation=_generation(read(device / "current_link_speed")),
-        lanes=number(device / "current_link_width"),
-        max_generation=_generation(read(device / "max_link_speed")),
-        max_lanes=number(device / "max_link_width"),
+        generation=_generation(read(outer / "current_link_speed")),
+        lanes=number(outer / "current_link_width"),
+        max_generation=_generation(read(outer / "max_link_speed")),
+        max_lanes=number(outer / "max_link_width"),
     )
     return link if link.lanes and link.generation else None
+
+
+def _is_bridge(device: Path, vendor: str) -> bool:
+    return read(device / "vendor").lower() == vendor and read(device / "class").startswith(BRIDGE_CLASS)
 
 
 def _sensors(device: Path, names: tuple[str, ...]) -> Iterator[int | None]:
