@@ -1,6 +1,6 @@
 """Rules of the operators whose work is matrix products: convolutions, products, attention, recurrent layers.
 
-`product` is (batch, M, N, K) of the forward product, of a backward operator too: it does flops / (2·batch·M·N·K) of them.
+`product` is (batch, M, N, K) of the forward product; a backward operator has it too, and does flops / (2·batch·M·N·K) such.
 """
 
 from collections.abc import Mapping
