@@ -1,6 +1,6 @@
 """Rules of the operators whose work is matrix products: convolutions, products, attention, recurrent layers.
 
-`product` is (batch, M, N, K) of the forward product; a backward operator has it too, and does flops / (2·batch·M·N·K) such.
+`product` is (batch, M, N, K) of the forward product. A backward operator repeats it: flops / (2·batch·M·N·K) of them.
 """
 
 from collections.abc import Mapping
