@@ -120,9 +120,15 @@ def trace_operator(operator: Operator, dtype: torch.dtype) -> Trace:
 
     from rooflight.trace.tracer import trace
 
-    cpu = torch.device("cpu")
-    # The operator is built in its dtype: "float32" only keeps autocast out of it.
-    workload = Workload(model=operator.operator, task="infer", batch=1, input_shape=operator.shape, dtype="float32")
+    cpu, name = torch.device("cpu"), str(dtype).removeprefix("torch.")
+    workload = Workload(
+        model=operator.operator,
+        task="infer",
+        batch=1,
+        input_shape=operator.shape,
+        dtype=name,
+        parameter_dtype=name,  # no autocast: the operator is built in its dtype
+    )
     return trace(lambda: operator.build(dtype, cpu), workload, make_input=lambda _: operator.make_input(dtype, cpu))
 
 
