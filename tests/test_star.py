@@ -42,7 +42,7 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "hardware": {"psutil", "pynvml", "amdsmi"},
     "trace": {"torch"},
     "estimate": {"numpy"},
-    "bench": {"torch"},
+    "bench": {"torch", "triton"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow"},
     "models": {"torch"},
     "train": {"torch", "safetensors"},

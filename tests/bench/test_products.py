@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from rooflight.bench import products
+from rooflight.bench import products, timing
 from rooflight.core.errors import ConfigError
 from rooflight.core.types import Measurement
 
@@ -18,10 +18,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Replace the stopwatch: every measurement runs once and takes one second."""
     seen: list[dict[str, Any]] = []
 
-    def once(run: Callable[[], object], **what: Any) -> Measurement:
-        seen.append({"result": run(), "name": what["name"], "work": what["work_per_call"]})
-        return Measurement(name=what["name"], unit=what["unit"], median=what["work_per_call"], low=0, high=0, n=1)
+    def once(run: Callable[[], object], *, name: str, unit: str, work_per_call: float, **_: object) -> Measurement:
+        seen.append({"result": run(), "name": name, "work": work_per_call})
+        return Measurement(name=name, unit=unit, median=work_per_call, low=0, high=0, n=1)
 
+    monkeypatch.setattr(timing, "measure", once)
     monkeypatch.setattr(products, "measure", once)
     monkeypatch.setattr(products, "_probe", lambda device, dtype, side: 1.0)  # a slow device: the smallest products
     return seen
@@ -52,27 +53,66 @@ def test_the_fastest_shape_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     speeds = iter([1.0, 3.0, 2.0])
     monkeypatch.setattr(
         products,
-        "measure",
-        lambda run, *, name, unit, **_: Measurement(name=name, unit=unit, median=next(speeds), low=0, high=0, n=1),
+        "measure_load",
+        lambda load, device: Measurement(name=load.name, unit=load.unit, median=next(speeds), low=0, high=0, n=1),
     )
-    assert products.matmul_rate(CPU, "float32").name == "matmul float32 512×128×256"
+    with products.product_precision(CPU, "float32"):
+        load, burst = products.best_product(CPU, "float32")
+    assert load.name == burst.name == "matmul float32 512×128×256"
+    assert burst.median == 3.0
 
 
 def test_float32_is_not_rounded_and_the_setting_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = torch.backends.mkldnn.matmul
     before, seen = backend.fp32_precision, []
     monkeypatch.setattr(products, "_size", lambda device, dtype: seen.append(backend.fp32_precision) or 256)
-    monkeypatch.setattr(products, "_shape_rate", lambda *_: 1 / 0)
+    monkeypatch.setattr(products, "product_load", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         products.matmul_rate(CPU, "float32")
     assert seen == ["ieee"]
     assert backend.fp32_precision == before
 
 
-@pytest.mark.parametrize(("dtype", "told"), [("bfloat61", "bfloat16"), ("tfloat32", "Tensor Cores"), ("int8", "Known")])
+@pytest.mark.parametrize(
+    ("dtype", "told"), [("bfloat61", "bfloat16"), ("tfloat32", "Tensor Cores"), ("int4", "Did you mean")]
+)
 def test_a_dtype_that_cannot_be(dtype: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         products.matmul_rate(CPU, dtype)
+
+
+def test_narrow_products_are_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8-bit operands against the same product in float64."""
+    given: list[torch.Tensor] = []
+    real = torch.randint
+
+    def remember(*arguments: Any, **options: Any) -> torch.Tensor:
+        given.append(real(*arguments, **options))
+        return given[-1]
+
+    monkeypatch.setattr(torch, "randint", remember)
+    load = products.product_load(CPU, "int8", (32, 64, 16))
+    result = load.run()
+    assert isinstance(result, torch.Tensor)
+    a, b = (each.double() for each in given)
+    assert result.dtype == torch.int32
+    assert torch.equal(result.double(), a @ b.T)  # B is stored column by column
+    assert load.work == 2 * 32 * 64 * 16
+    assert len(a.unique()) > 200  # random, not a few values
+
+
+def test_a_float8_product_is_of_the_shape() -> None:
+    load = products.product_load(CPU, "float8", (32, 64, 16))
+    result = load.run()
+    assert isinstance(result, torch.Tensor)
+    assert (tuple(result.shape), result.dtype) == ((32, 16), torch.bfloat16)
+    # A sum of 64 products of two normal numbers: standard deviation 8.
+    assert result.float().std().item() == pytest.approx(8, rel=0.25)
+
+
+def test_no_convolution_in_eight_bits() -> None:
+    with pytest.raises(ConfigError, match="no convolution in int8"):
+        products.convolution_rate(CPU, "int8")
 
 
 def test_a_convolution_counts_forward_and_two_gradients(counted: list[dict[str, Any]]) -> None:

@@ -1,15 +1,21 @@
-"""One short real run, shared by the tests that use a trained model."""
+"""One short real run, shared by the tests that use a trained model; round figures in place of measurements."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from rooflight.bench import operators, timing, variants
 from rooflight.core.runs import TrainConfig, TrainResult
-from rooflight.core.types import GpuSpec
+from rooflight.core.types import GpuSpec, Measurement
 from rooflight.data.images import load_images
+from rooflight.flows import calibrate
+from rooflight.flows import roof as roof_flow
 from rooflight.flows.train import train
+from rooflight.hardware.detect import detect
 
 ROOF = GpuSpec(
     name="a machine of round figures",
@@ -19,6 +25,21 @@ ROOF = GpuSpec(
     launch_seconds=1e-6,
     source="made up for the tests of flows",
 )
+
+
+def measured(name: str, unit: str, median: float, **more: Any) -> Measurement:
+    return Measurement(name=name, unit=unit, median=median, low=median, high=median, n=9, **more)
+
+
+@pytest.fixture
+def round_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call of an operator takes a millisecond; the roof is round figures."""
+    memory_bytes = detect().cpu.memory_bytes
+    monkeypatch.setattr(operators, "CPU_BATCH", 1)
+    monkeypatch.setattr(calibrate, "CLASSES", ("matmul", "attention"))  # an LSTM's step waits for threads too often
+    monkeypatch.setattr(variants, "take_turns", lambda contestants: {name: [1e-3] * 9 for name in contestants})
+    monkeypatch.setattr(roof_flow, "measured_roof", lambda *arguments: replace(ROOF, memory_bytes=memory_bytes))
+    monkeypatch.setattr(timing, "measure_load", lambda load, device: measured(load.name, load.unit, 5e10))
 
 
 @pytest.fixture(scope="session")

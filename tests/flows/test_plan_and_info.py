@@ -15,7 +15,7 @@ from tests.flows.conftest import ROOF
 @pytest.fixture(autouse=True)
 def roof(monkeypatch: pytest.MonkeyPatch) -> None:
     """Round figures in place of a measurement."""
-    monkeypatch.setattr(plan_flow, "measured_roof", lambda *arguments: ROOF)
+    monkeypatch.setattr(plan_flow, "find_roof", lambda *arguments, **options: ROOF)
 
 
 def test_info_is_a_machine_that_survives_json() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from rooflight.bench.timing import measure, timed_block
+from rooflight.bench.settings import fp32_precision
+from rooflight.bench.timing import Load, measure, measure_load, timed_block
 from rooflight.core.errors import ConfigError, nearest
 from rooflight.core.types import Measurement
 
@@ -18,6 +19,8 @@ DTYPES = {
     "tfloat32": (torch.float32, "tf32"),
     "bfloat16": (torch.bfloat16, "ieee"),
     "float16": (torch.float16, "ieee"),
+    "float8": (torch.float8_e4m3fn, "ieee"),  # MI300's format differs, see _operand
+    "int8": (torch.int8, "ieee"),  # its multiply-adds are counted as FLOPs too
 }
 
 CALL_SECONDS = 0.01  # a product of this length hides the time to issue it, and many fit into a second
@@ -25,32 +28,68 @@ LARGEST_SIDE = 16384  # 1 GiB per operand in float32
 
 
 def matmul_rate(device: torch.device, dtype: str) -> Measurement:
-    """The best FLOP/s of C = A·B over a few shapes, each of about 10 ms; the name tells the best shape, M×K×N.
+    """The best FLOP/s of C = A·B over a few shapes, each of about 10 ms; the name tells the best shape, M×K×N."""
+    with product_precision(device, dtype):
+        return best_product(device, dtype)[1]
+
+
+@contextmanager
+def product_precision(device: torch.device, dtype: str) -> Iterator[None]:
+    """Round float32 operands as the dtype says while the body runs: not at all, but for tfloat32.
+
+    raises  ConfigError for a dtype that is unknown, or that the device does not have
+    """
+    _, precision = _operand(dtype, device)
+    with fp32_precision(_matmul_backend(device), precision):
+        yield
+
+
+def best_product(device: torch.device, dtype: str) -> tuple[Load, Measurement]:
+    """The product of the best shape, and its burst; to be called within product_precision.
 
     A product is 2·M·K·N FLOPs. The operands are normally distributed: zeros draw less power and run faster.
     """
-    operand, precision = _operand(dtype, device)
-    with _fp32_precision(_matmul_backend(device), precision):
-        shapes = _shapes(_size(device, operand))
-        return max((_shape_rate(device, dtype, operand, shape) for shape in shapes), key=lambda rate: rate.median)
+    operand, _ = _operand(dtype, device)
+    best: tuple[Load, Measurement] | None = None
+    for shape in _shapes(_size(device, operand)):
+        load = product_load(device, dtype, shape)
+        burst = measure_load(load, device)
+        if best is None or burst.median > best[1].median:
+            best = load, burst
+    assert best is not None
+    return best
 
 
-def _shape_rate(device: torch.device, name: str, dtype: torch.dtype, shape: tuple[int, int, int]) -> Measurement:
+def product_load(device: torch.device, dtype: str, shape: tuple[int, int, int]) -> Load:
+    """One product of that shape, M×K×N, written to the same place each time."""
     M, K, N = shape
-    return measure(
-        _product(device, dtype, shape),
-        name=f"matmul {name} {M}×{K}×{N}",
-        device=device,
-        unit="FLOP/s",
-        work_per_call=2 * M * K * N,
-    )
+    run = _product(device, _operand(dtype, device)[0], shape)
+    return Load(name=f"matmul {dtype} {M}×{K}×{N}", unit="FLOP/s", work=2 * M * K * N, run=run)
 
 
 def _product(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]) -> Callable[[], object]:
     M, K, N = shape
+    if dtype is torch.int8:
+        a8, b8 = (torch.randint(-128, 128, size, dtype=dtype, device=device) for size in ((M, K), (N, K)))
+        c8 = torch.empty(M, N, device=device, dtype=torch.int32)
+        return lambda: torch._int_mm(a8, b8.t(), out=c8)
+    if dtype.itemsize == 1:
+        return _float8_product(device, dtype, shape)
     a, b = torch.randn(M, K, device=device, dtype=dtype), torch.randn(K, N, device=device, dtype=dtype)
     c = torch.empty(M, N, device=device, dtype=dtype)
     return lambda: torch.mm(a, b, out=c)
+
+
+def _float8_product(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]) -> Callable[[], object]:
+    """bfloat16 out, one scale a tensor, B column by column as the kernels want it.
+
+    On a GPU the sums are the Tensor Cores' own ("fast accumulation"), as in the data sheet's figure.
+    """
+    M, K, N = shape
+    a, b = (torch.randn(size, device=device).to(dtype) for size in ((M, K), (N, K)))
+    one = torch.ones((), device=device)
+    fast = device.type == "cuda"
+    return lambda: torch._scaled_mm(a, b.t(), one, one, out_dtype=torch.bfloat16, use_fast_accum=fast)
 
 
 def convolution_rate(device: torch.device, dtype: str) -> Measurement:
@@ -60,6 +99,8 @@ def convolution_rate(device: torch.device, dtype: str) -> Measurement:
     and two gradients, 2 FLOPs a multiply-add.
     """
     operand, precision = _operand(dtype, device)
+    if operand.itemsize == 1:
+        raise ConfigError(f"PyTorch has no convolution in {dtype} to measure. Try float16 or bfloat16.")
     N, H = (64, 56) if device.type == "cuda" else (8, 56)
     layer = nn.Conv2d(64, 64, 3, padding=1, bias=False, device=device, dtype=operand)
     layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,7 +111,7 @@ def convolution_rate(device: torch.device, dtype: str) -> Measurement:
     def run() -> object:
         return torch.autograd.grad(layer(x), (x, layer.weight), upstream)
 
-    with _fp32_precision(_convolution_backend(device), precision):
+    with fp32_precision(_convolution_backend(device), precision):
         return measure(
             run,
             name=f"convolution {dtype} {N}×64×{H}×{H}",
@@ -118,18 +159,10 @@ def _operand(dtype: str, device: torch.device) -> tuple[torch.dtype, str]:
         raise ConfigError(f"no matrix product is measured in {dtype!r}.{nearest(dtype, DTYPES)}")
     if dtype == "tfloat32" and device.type != "cuda":
         raise ConfigError(f"tfloat32 is a mode of NVIDIA's Tensor Cores; {device} has none. Try float32.")
-    return DTYPES[dtype]
-
-
-@contextmanager
-def _fp32_precision(backend: Any, precision: str) -> Iterator[None]:
-    """Round the operands of float32 products as asked while the body runs, then as before."""
-    before = backend.fp32_precision
-    backend.fp32_precision = precision
-    try:
-        yield
-    finally:
-        backend.fp32_precision = before
+    operand, precision = DTYPES[dtype]
+    if dtype == "float8" and torch.version.hip and "gfx94" in torch.cuda.get_device_properties(device).gcnArchName:
+        operand = torch.float8_e4m3fnuz
+    return operand, precision
 
 
 def _matmul_backend(device: torch.device) -> Any:

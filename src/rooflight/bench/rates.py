@@ -3,19 +3,15 @@
 import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from time import perf_counter
-from typing import Any
 
 import torch
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from rooflight.bench.bandwidth import copy_rate, working_set_bytes
+from rooflight.bench.launch import launch_time
 from rooflight.bench.products import convolution_rate, matmul_rate
-from rooflight.bench.timing import measure, summarise, synchronise
 from rooflight.core.types import GpuSpec, Measurement
 
 STEADY = 0.2  # the part of the median that the quartiles of a quiet device stay within
-CPU_SET_BYTES, CUDA_SET_BYTES = 256 << 20, 1 << 30  # working sets where the size of the last cache is not known
 
 
 def measure_roof(
@@ -37,7 +33,7 @@ def measure_roof(
     """
     chosen, why = (dtypes, "as asked") if dtypes is not None else native_dtypes(device)
     taken: list[Measurement] = []
-    load = _load(device)
+    load = f", {load_average()}" if device.type == "cpu" else ""
 
     def note(measurement: Measurement) -> float:
         taken.append(measurement)
@@ -63,11 +59,9 @@ def measure_roof(
     )
 
 
-def _load(device: torch.device) -> str:
+def load_average() -> str:
     """The machine's load before the measurement: a neighbour that takes the same share all along hides in no spread."""
-    if device.type != "cpu" or not hasattr(os, "getloadavg"):
-        return ""
-    return f", load average {os.getloadavg()[0]:.1f} at the start"
+    return f"load average {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else "load unknown"
 
 
 def unsteady(measurements: Iterable[Measurement]) -> str:
@@ -96,70 +90,3 @@ def native_dtypes(device: torch.device) -> tuple[tuple[str, ...], str]:
     found = {dtype: [word for word in words if has.get(word)] for dtype, words in native.items()}
     reasons = [f"{dtype} by {words[0]}" if words else f"no {dtype}, it is emulated" for dtype, words in found.items()]
     return ("float32", *(dtype for dtype, words in found.items() if words)), f"native to the CPU ({', '.join(reasons)})"
-
-
-def copy_rate(device: torch.device, set_bytes: int) -> Measurement:
-    """Sustained bytes per second of a copy, read + write, over a working set of two halves.
-
-    A CPU may also read each line before it writes it; as usual since STREAM, that is not counted.
-    """
-    count = max(1, set_bytes // 2 // 4)
-    source = torch.arange(count, dtype=torch.float32, device=device).sin_()  # filled in parallel, and no zeros
-    target = torch.empty_like(source)
-    return measure(
-        lambda: target.copy_(source),
-        name="copy, read + write",
-        device=device,
-        unit="B/s",
-        work_per_call=2 * source.nbytes,
-    )
-
-
-def working_set_bytes(device: torch.device, *, memory_bytes: int, cache_bytes: int | None) -> int:
-    """Four times the last-level cache, so that the memory is measured and not the cache; at most 1/8 of the memory."""
-    if device.type == "cuda":
-        cache = cache_bytes or torch.cuda.get_device_properties(device).L2_cache_size
-        wanted = max(CUDA_SET_BYTES, 4 * cache)
-    else:
-        wanted = 4 * cache_bytes if cache_bytes else CPU_SET_BYTES
-    return min(wanted, memory_bytes // 8)
-
-
-def launch_time(device: torch.device, *, blocks: int = 11, calls: int = 20) -> Measurement:
-    """Host seconds for each operator of a training step whose tensors are as good as empty.
-
-    Autograd and Python are part of it: eight small dense layers go forward, backward and through a fused optimizer,
-    and the time is divided by the operators that were dispatched, views left out as a trace leaves them out. On a GPU
-    only the issuing is timed: a block is short enough for the queue to take it without waiting.
-    """
-    layers = [layer for _ in range(8) for layer in (nn.Linear(4, 4), nn.ReLU())]
-    model = nn.Sequential(*layers).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    x = torch.ones(4, 4, device=device)
-
-    def step() -> None:
-        model(x).sum().backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    step()  # the optimizer's state is made in the first step
-    with _Dispatched() as dispatched:  # type: ignore[no-untyped-call]
-        step()
-    seconds = []
-    for _ in range(blocks + 1):
-        start = perf_counter()
-        for _ in range(calls):
-            step()
-        seconds.append((perf_counter() - start) / (calls * dispatched.count))
-        synchronise(device)
-    return summarise(seconds[1:], name="issue one operator of a training step", unit="s")  # the first block warms up
-
-
-class _Dispatched(TorchDispatchMode):
-    """Counts the operators that reach the device's kernels."""
-
-    count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += not func.is_view
-        return func(*args, **(kwargs or {}))

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
@@ -11,6 +12,21 @@ from rooflight.core.errors import ConfigError
 from rooflight.core.types import Environment, Measurement
 
 LEAST_BLOCKS = 7  # fewer have no quartiles worth printing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a rate is measured of: a callable, and the work that one call gets done."""
+
+    name: str
+    unit: str  # of the rate: "FLOP/s", "B/s"
+    work: float  # FLOPs or bytes
+    run: Callable[[], object]
+
+
+def measure_load(load: Load, device: torch.device) -> Measurement:
+    """The rate of a load in a burst: a tenth of a second to warm up, then nine blocks of 20 ms or more."""
+    return measure(load.run, name=load.name, device=device, unit=load.unit, work_per_call=load.work)
 
 
 def measure(
@@ -34,7 +50,7 @@ def measure(
     raises           ConfigError if unit and work_per_call disagree, or there are too few blocks
     """
     _check(unit, work_per_call, blocks)
-    calls = _warm_up(run, device, block_seconds=block_seconds, warm_up_seconds=warm_up_seconds)
+    calls = warm_up(run, device, block_seconds=block_seconds, warm_up_seconds=warm_up_seconds)
     seconds = [timed_block(run, calls, device) / calls for _ in range(blocks)]
     values = seconds if work_per_call is None else [work_per_call / each for each in seconds]
     return summarise(values, name=name, unit=unit, environment=environment)
@@ -79,7 +95,7 @@ def _cuda_block(run: Callable[[], object], calls: int, device: torch.device) -> 
     return float(start.elapsed_time(end)) / 1000  # events count milliseconds
 
 
-def _warm_up(run: Callable[[], object], device: torch.device, *, block_seconds: float, warm_up_seconds: float) -> int:
+def warm_up(run: Callable[[], object], device: torch.device, *, block_seconds: float, warm_up_seconds: float) -> int:
     """Call until the device is warm; returns how many calls fill a block."""
     timed_block(run, 1, device)  # loads libraries, picks kernels, grows allocators: says nothing of the next call
     calls, spent = 1, 0.0

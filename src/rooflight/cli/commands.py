@@ -67,12 +67,23 @@ def plan(
     batch: Annotated[int, Parameter(help="samples per step")] = 64,
     dtype: Annotated[DtypeName, Parameter(help="dtype of the matrix products")] = "auto",
     device: Device = "auto",
+    calibration: Annotated[
+        str, Parameter(help="auto: as `bench calibrate` left it, where it fits; none: measure now; or a file")
+    ] = "auto",
     json: Json = False,
 ) -> Report:
     """How fast, how much memory, what limits it? Predicted for this machine from its measured roofline."""
     from rooflight.flows.plan import plan as flow
 
-    return flow(model=model, task=task, batch=batch, dtype=dtype, device=device, console=console())
+    return flow(
+        model=model,
+        task=task,
+        batch=batch,
+        dtype=dtype,
+        device=device,
+        calibration=calibration,
+        console=console(),
+    )
 
 
 @with_fields(TrainConfig, positional="model")

@@ -61,3 +61,12 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The rate since the bar began."""
         return Text(show_rate(task.speed, self.unit) if task.speed else "")
+
+
+def draws_braille() -> bool:
+    """Does stdout's encoding know braille, in which plots are drawn?"""
+    try:
+        "⣿".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

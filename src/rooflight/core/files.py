@@ -19,10 +19,7 @@ def write_file(path: Path, content: bytes | str) -> None:
 def fill_file(path: Path, fill: Callable[[Path], object]) -> None:
     """Like write_file, for a library that wants a path to write to."""
     path = path.resolve()  # a link is followed, not replaced
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path.parent}: no such folder to write {path.name} to.")
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no regular file, and is left alone. Try another path.")
+    refuse_unwritable(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         fill(partial)
@@ -31,6 +28,14 @@ def fill_file(path: Path, fill: Callable[[Path], object]) -> None:
         _flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise ConfigError if no file can be written there: asked before long work, and again by what writes."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent}: no such folder to write {path.name} to.")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no regular file, and is left alone. Try another path.")
 
 
 @contextmanager

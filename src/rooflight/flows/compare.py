@@ -9,29 +9,28 @@ from rooflight.core.tables import Table
 from rooflight.core.types import Comparison, GpuSpec
 from rooflight.core.units import show_bytes, show_percent, show_seconds
 from rooflight.flows.plan import predict_step, workload_of
-from rooflight.flows.roof import measured_roof
 from rooflight.flows.setting import Setting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FEW_STEPS = 20
+PREDICTED_ON = "predicted on: "  # the reason of a run that names the roof
 
 
 def compare_step(
-    result: TrainResult, setting: Setting, model: nn.Module, batch: tuple[Tensor, Tensor], roof: GpuSpec | None
+    result: TrainResult, setting: Setting, model: nn.Module, batch: tuple[Tensor, Tensor], roof: GpuSpec
 ) -> tuple[Comparison, ...]:
     """Time and peak memory of a training step of the run.
 
     batch  one (input, label) pair, as the run trains on
-    roof   this machine's roofline; measured if None
+    roof   this machine's roofline
     """
     from rooflight.bench.memory import peak_tensor_bytes
     from rooflight.train.fit import probe_step
 
     config = result.config
     workload = workload_of(config.model, task="train", batch=len(batch[1]), dtype=result.dtype)
-    roof = roof or measured_roof(setting.device, setting.machine, tuple(dict.fromkeys(("float32", result.dtype))))
     _, predicted = predict_step(workload, roof, setting.device, classes=len(result.data.classes))
 
     step, staying = probe_step(model, *(tensor.clone() for tensor in batch), dtype=setting.dtype)
@@ -61,6 +60,7 @@ def comparison_table(comparisons: tuple[Comparison, ...]) -> Table:
 def comparison_notes(result: TrainResult) -> tuple[str, ...]:
     """How far the comparison can be trusted."""
     notes = ["The predicted step is a plain roofline: what the device could do at best, so measured is usually longer."]
+    notes += [reason for reason in result.reasons if reason.startswith(PREDICTED_ON)]
     if result.steps < FEW_STEPS:
         notes.append(f"{result.steps} steps are too few to judge a speed by.")
     return tuple(notes)

@@ -83,7 +83,7 @@ def _say_plan(planned: Plan) -> str:
     row = planned.estimates[0]
     return (
         f"{show_seconds(row.step_seconds)} and {show_bytes(row.peak_bytes)} for a step of {planned.workload.batch} "
-        f"images in {planned.workload.dtype}, bound by {row.bound_by}"
+        f"images in {planned.workload.dtype}, bound by {row.bound_by}; roof {planned.roof.source.partition(',')[0]}"
     )
 
 

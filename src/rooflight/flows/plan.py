@@ -9,7 +9,7 @@ from rooflight.core.console import Console, Silent
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Estimate, GpuSpec, Task, Trace, Workload
 from rooflight.core.units import show_bytes, show_count, show_flops, show_percent, show_rate, show_seconds
-from rooflight.flows.roof import measured_roof
+from rooflight.flows.roof import find_roof
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +42,13 @@ def plan(
     batch: int = 64,
     dtype: str = "auto",
     device: str = "auto",
+    calibration: str = "auto",
     console: Console | None = None,
 ) -> Report:
-    """Time, memory and what bounds them for one step of the model on this machine."""
+    """Time, memory and what bounds them for one step of the model on this machine.
+
+    calibration  "auto": this machine's roof as `bench calibrate` left it, if it fits; "none": measured now; or a file
+    """
     from rooflight.hardware.detect import detect
     from rooflight.hardware.process import keep_freed_memory
     from rooflight.train.device import dtype_name, pick_device, pick_dtype
@@ -58,9 +62,9 @@ def plan(
         for line in keep_freed_memory():  # the plan is for `train`, which sets the same
             console.say(line)
     console.say(f"device {where} ({why_device}), {dtype_name(kind)} ({why_dtype})")
-    console.say("measuring matrix products, bandwidth and launches")
     asked = workload_of(model, task=task, batch=batch, dtype=dtype_name(kind))
-    roof = measured_roof(where, machine, tuple(dict.fromkeys(("float32", asked.dtype))))
+    dtypes = tuple(dict.fromkeys(("float32", asked.dtype)))
+    roof = find_roof(where, machine, dtypes, console=console, calibration=calibration)
     traced, predicted = predict_step(asked, roof, where)
     summary = TraceSummary(
         flops=traced.flops, bytes=traced.bytes, parameters=traced.parameters, parameter_bytes=traced.parameter_bytes
@@ -95,7 +99,7 @@ def predict_step(workload: Workload, roof: GpuSpec, device: torch.device, classe
     from rooflight.trace.tracer import trace
 
     entry = find_model(workload.model)
-    traced = trace(lambda: entry.build(classes), workload)
+    traced = trace(lambda: entry.build(classes), workload, device="cuda" if device.type == "cuda" else "cpu")
     return traced, estimate(traced, roof, asynchronous=device.type == "cuda")
 
 

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rooflight.core.console import Console
 from rooflight.core.types import GpuSpec, Machine
 
 if TYPE_CHECKING:
     import torch
+
+
+def find_roof(
+    device: torch.device, machine: Machine, dtypes: tuple[str, ...], *, console: Console, calibration: str = "auto"
+) -> GpuSpec:
+    """The device's roof from an earlier `bench calibrate` that fits, else measured now; says which.
+
+    calibration  "auto": the file in the user's cache folder, if it fits; "none": measure; or a path
+    raises       ConfigError, OSError for a path whose file cannot be used
+    """
+    from rooflight.flows.calibration import calibrated_roof
+
+    if calibration == "none":
+        why = "no calibration, as asked"
+    else:
+        file = None if calibration == "auto" else Path(calibration)
+        roof, why = calibrated_roof(device, machine, dtypes, file)
+        if roof is not None:
+            console.say(f"roof: {why}")
+            return roof
+    console.say(f"roof: {why}; measuring matrix products, bandwidth and launches")
+    return measured_roof(device, machine, dtypes)
 
 
 def measured_roof(device: torch.device, machine: Machine, dtypes: tuple[str, ...] | None = None) -> GpuSpec:
