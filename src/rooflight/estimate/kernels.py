@@ -1,0 +1,108 @@
+"""Seconds that each operator's kernels keep the GPU busy: the hierarchical roofline."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rooflight.estimate.device import Device, matrix_rate, vector_rate
+from rooflight.estimate.products import Engine, product_seconds
+from rooflight.estimate.setting import Setting
+from rooflight.estimate.shares import Shares
+from rooflight.estimate.table import Array, Mask, OpTable
+from rooflight.estimate.traffic import traffic
+
+PRODUCT_KINDS = ("convolution", "matmul", "attention", "recurrent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernels:
+    """What each operator costs the GPU, and the parts that it is made of."""
+
+    seconds: Array
+    compute: Array
+    memory: Array
+    fixed: Array
+
+
+def kernels(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Kernels:
+    """Seconds of every operator on the GPU, as if the host were always ahead of it.
+
+    Arithmetic and memory overlap within a kernel, but not wholly: the two are joined by a power mean, whose exponent
+    (fitted) is 1 where they add up and infinite where the longer one hides the other.
+    """
+    compute = _compute_seconds(table, gpu, setting, shares)
+    memory = _memory_seconds(table, gpu, setting, shares)
+    power = shares["overlap"]
+    joined = (compute**power + memory**power) ** (1.0 / power)
+    fixed = np.full(len(table), shares["kernel_seconds"])
+    return Kernels(seconds=joined + fixed, compute=compute, memory=memory, fixed=fixed)
+
+
+def depthwise(table: OpTable) -> Mask:
+    """Convolutions with one filter per group and channel: they run on the ordinary lanes."""
+    return table.kind("convolution") & (table.batch > 1) & (table.columns <= 2) & (table.depth <= 128)
+
+
+def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
+    seconds = table.flops / vector_rate(gpu)
+    share = np.array([_product_share(kind, shares) for kind in table.kinds])
+    product = table.kind(*PRODUCT_KINDS) & (table.rows > 0)
+    single = depthwise(table)
+    used = [setting.product_dtype(kind, dtype) for kind, dtype in zip(table.kinds, table.dtypes, strict=True)]
+    for dtype in sorted({used[index] for index in np.flatnonzero(product & ~single)}):
+        chosen = product & ~single & np.array([found == dtype for found in used])
+        rate, engine = matrix_rate(gpu, dtype)
+        tiles = _tiled_seconds(table, chosen, gpu, rate * share[chosen] * shares[engine], shares)
+        seconds[chosen] = tiles
+    rows = np.where(table.named("convolution_backward"), shares["depthwise_backward"], shares["depthwise"])
+    seconds[single] = table.flops[single] / (vector_rate(gpu) * rows[single])
+    return seconds
+
+
+def _product_share(kind: str, shares: Shares) -> float:
+    return shares[kind] if kind in ("convolution", "attention", "recurrent") else 1.0
+
+
+def _tiled_seconds(table: OpTable, chosen: Mask, gpu: Device, flops_per_second: Array, shares: Shares) -> Array:
+    """The product that an operator is, as often as its FLOPs say: a backward operator does it once per gradient."""
+    once = 2.0 * table.batch * table.rows * table.columns * table.depth
+    copies = table.flops[chosen] / once[chosen]
+    engine = Engine(
+        units=gpu.units,
+        flops_per_second=flops_per_second,
+        feed_bytes_per_second=gpu.l2_bytes_per_second,
+        fill=shares["fill"],
+    )
+    columns = (table.batch, table.rows, table.columns, table.depth)
+    batch, rows, width, depth = (column[chosen] for column in columns)
+    item = table.item_bytes()[chosen]
+    forward = product_seconds(batch, rows, width, depth, item, engine)
+    # gradients: of the input (rows × depth, over columns), of the weight (columns × depth, over rows)
+    of_input = product_seconds(batch, rows, depth, width, item, engine)
+    of_weight = product_seconds(batch, width, depth, rows, item, engine)
+    two = table.named("_backward")[chosen]
+    return np.where(two, copies * (of_input + of_weight) / 2.0, copies * forward)
+
+
+def _memory_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
+    moved = traffic(table, gpu)
+    share = np.array([shares["memory_" + _memory_class(kind)] for kind in table.kinds])
+    memory = moved.memory + _layout_bytes(table, gpu, setting, shares)
+    return memory / (gpu.bytes_per_second * share) + moved.cache / gpu.cache_bytes_per_second
+
+
+def _memory_class(kind: str) -> str:
+    if kind in PRODUCT_KINDS:
+        return "product"
+    return kind if kind in ("normalization", "pool", "copy", "reduction") else "elementwise"
+
+
+def _layout_bytes(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
+    """Bytes of the copies that a library makes when Tensor Cores want channels last and the tensors are not."""
+    if setting.channels_last:
+        return np.zeros(len(table))
+    turned = table.kind("convolution") & ~depthwise(table)
+    for dtype in {table.dtypes[index] for index in np.flatnonzero(turned)}:
+        if matrix_rate(gpu, setting.product_dtype("convolution", dtype))[1] != "matrix":
+            turned &= np.array([found != dtype for found in table.dtypes])
+    return np.where(turned, 2.0 * shares["turned"] * table.bytes, 0.0)
