@@ -1,6 +1,7 @@
 """Rules for aten calls: bytes by hand on tensors without memory, FLOPs against torch's own counter."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import pytest
@@ -10,14 +11,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from rooflight.core.types import Op
+from rooflight.trace.call import call_of, tensor_bytes
 from rooflight.trace.costs import adam_cost, conv2d_backward_cost, conv2d_cost, max_pool2d_cost
-from rooflight.trace.rules import RULES, op_cost, tensor_bytes
+from rooflight.trace.rules import RULES, op_cost
 
 aten = torch.ops.aten
 
 
 def of(func: Any, *args: Any, **kwargs: Any) -> Op:
-    return op_cost(func, args, kwargs, func(*args, **kwargs))
+    return op_cost(call_of(func, args, kwargs, func(*args, **kwargs)))
 
 
 def meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -31,7 +33,7 @@ class Costs(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        self.ops.append(op_cost(func, args, kwargs or {}, result))
+        self.ops.append(op_cost(call_of(func, args, kwargs or {}, result)))
         return result
 
 
@@ -72,7 +74,27 @@ def test_attention_is_two_products_forward_and_five_backward() -> None:
     with Costs() as costs:
         nn.functional.scaled_dot_product_attention(q, k, v).sum().backward()
     product = 2 * 2 * 3 * 8 * 8 * 16
-    assert [op.flops for op in costs.ops if op.kind == "matmul"] == [2 * product, 5 * product]
+    fused = [op for op in costs.ops if op.kind == "attention"]
+    assert [op.flops for op in fused] == [2 * product, 5 * product]
+    assert {op.product for op in fused} == {(2 * 3, 8, 8, 16)}
+
+
+def test_products_by_hand() -> None:
+    image, weight, out = meta(2, 6, 9, 9), meta(12, 2, 3, 3), meta(2, 12, 7, 7)
+    settings = ([1, 1], [0, 0], [1, 1])
+    grouped = of(aten.convolution.default, image, weight, None, *settings, False, [0, 0], 3)
+    assert grouped.product == (3, 2 * 7 * 7, 12 // 3, 2 * 3 * 3)
+    backward = of(
+        aten.convolution_backward.default, out, image, weight, None, *settings, False, [0, 0], 3, [True, True, False]
+    )
+    assert backward.product == grouped.product
+    assert backward.flops == 2 * grouped.flops == 2 * 2 * prod(grouped.product)
+    # transposed: 5·5 places of 6 channels, in 2 groups, spread over 4 / 2 filters of 3·3
+    spread = of(aten.convolution.default, meta(2, 6, 5, 5), meta(6, 2, 3, 3), None, *settings, True, [0, 0], 2)
+    assert spread.product == (2, 2 * 5 * 5, 2 * 3 * 3, 6 // 2)
+    assert of(aten.bmm.default, meta(3, 4, 5), meta(3, 5, 6)).product == (3, 4, 6, 5)
+    assert of(aten.addmm.default, meta(6), meta(4, 5), meta(5, 6)).product == (1, 4, 6, 5)
+    assert of(aten.relu.default, meta(4)).product is None
 
 
 def test_rules_agree_with_the_costs_by_shape() -> None:

@@ -114,6 +114,26 @@ def test_a_step_by_hand() -> None:
     assert found.peak_bytes == 32 + 32 + 48 + 8 + 24
 
 
+class Branches(nn.Module):
+    """Reads one operator's output twice, through a view, and changes it in place in between."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x * 2
+        left = y.view(2, 6).exp()
+        y.add_(1)
+        return left + y.view(2, 6)
+
+
+def test_inputs_name_the_op_that_wrote_them() -> None:
+    workload = Workload(model="branches", task="infer", batch=3, input_shape=(4,), dtype="float32")
+    found = trace(Branches, workload)
+    assert [op.name for op in found.ops] == [f"aten.{name}" for name in NAMES_OF_BRANCHES]
+    assert [op.inputs for op in found.ops] == [(), ((0, 48),), ((0, 48),), ((1, 48), (2, 48))]
+
+
+NAMES_OF_BRANCHES = ("mul.Tensor", "exp.default", "add_.Tensor", "add.Tensor")
+
+
 def test_roles_and_phases_of_a_training_step() -> None:
     found = trace(cnn, TRAIN)
     size = {role: sum(life.bytes for life in found.lifetimes if life.role == role) for role in ROLES}

@@ -218,7 +218,8 @@ class Op:
     """One operator of a trace. Bytes are what it must move with a perfect cache; a multiply-add is 2 FLOPs."""
 
     name: str  # "aten.convolution.default"
-    kind: str  # "convolution", "matmul", "pool", "elementwise", "reduction", "copy", "optimizer", "other"
+    kind: str  # "convolution", "matmul", "attention", "recurrent", "normalization", "pool", "elementwise", "reduction",
+    # "copy", "optimizer", "other"
     phase: Phase
     flops: int
     bytes_read: int
@@ -226,7 +227,8 @@ class Op:
     dtype: str
     costed: bool = True  # False: no cost rule; only its bytes are known
     product: tuple[int, int, int, int] | None = None  # (batch, M, N, K) of a matrix product, a convolution as the one
-    # it is, (groups, N·P·Q, K / groups, C / groups·R·S), and attention as (N·heads, queries, keys, head size)
+    # it is, (groups, N·P·Q, K / groups, C / groups·R·S), attention as (N·heads, queries, keys, head size),
+    # a recurrent layer as (steps one after another, N, gates·H, H); a backward op repeats its forward product
     inputs: tuple[tuple[int, int], ...] = ()  # (index of the op that made it, bytes) of each tensor read that an op of
     # this trace wrote
 

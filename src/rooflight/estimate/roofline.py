@@ -9,7 +9,7 @@ from rooflight.core.errors import SpecError, TraceError
 from rooflight.core.types import Estimate, GpuSpec, Op, Trace
 from rooflight.core.units import show_bytes, show_percent, show_seconds
 
-PRODUCTS = frozenset({"convolution", "matmul"})  # the model FLOPs that MFU counts
+PRODUCTS = frozenset({"convolution", "matmul", "attention", "recurrent"})  # the model FLOPs that MFU counts
 
 BOUNDS = ("compute", "memory", "launch")  # of equals the first is named
 

@@ -50,7 +50,8 @@ def conv2d_cost(
     out = conv2d_shape(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     item = ITEM_BYTES[dtype]
     read = prod(x) + prod(weight) + (weight[0] if bias else 0)
-    return _op("convolution", conv_flops(weight, out), read * item, prod(out) * item, dtype)
+    product = conv_product(weight, out, groups)
+    return _op("convolution", 2 * prod(product), read * item, prod(out) * item, dtype)
 
 
 def conv2d_backward_cost(
@@ -72,14 +73,14 @@ def conv2d_backward_cost(
     item = ITEM_BYTES[dtype]
     read = prod(out) + of_input * prod(weight) + of_weight * prod(x)
     written = of_input * prod(x) + of_weight * prod(weight) + of_bias * out[1]
-    flops = conv_flops(weight, out) * (of_input + of_weight)
+    flops = 2 * prod(conv_product(weight, out)) * (of_input + of_weight)
     return _op("convolution", flops, read * item, written * item, dtype)
 
 
-def conv_flops(weight: Shape, out: Shape) -> int:
-    """2·N·K·P·Q·(C / groups)·R·S. For a transposed convolution pass the input as `out`: the smaller of the two."""
-    # weight[1:] is (C / groups, R, S); of a transposed convolution (K / groups, R, S), spread from each input element
-    return 2 * prod(out) * prod(weight[1:])
+def conv_product(weight: Shape, out: Shape, groups: int = 1) -> tuple[int, int, int, int]:
+    """(batch, M, N, K) of the matrix products that a convolution is: (groups, N·P·Q, K / groups, C / groups·R·S)."""
+    n, filters, *places = out
+    return groups, n * prod(places), filters // groups, prod(weight[1:])
 
 
 def conv2d_shape(
@@ -108,12 +109,7 @@ def matmul_cost(m: int, k: int, n: int, *, batch: int = 1, bias: bool = False, d
     """Cost of (m, k) @ (k, n), `batch` times: 2·m·k·n FLOPs each. The bias has n elements."""
     item = ITEM_BYTES[dtype]
     read = batch * (m * k + k * n) + (n if bias else 0)
-    return _op("matmul", matmul_flops(m, k, n, batch), read * item, batch * m * n * item, dtype)
-
-
-def matmul_flops(m: int, k: int, n: int, batch: int = 1) -> int:
-    """2·m·k·n for each of the batch."""
-    return 2 * batch * m * k * n
+    return _op("matmul", 2 * batch * m * k * n, read * item, batch * m * n * item, dtype)
 
 
 def max_pool2d_cost(x: Shape, out: Shape, *, kernel: Sizes, dtype: str = "float32") -> Op:

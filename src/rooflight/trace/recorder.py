@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rooflight.core.types import Lifetime, Op, Phase
-from rooflight.trace.rules import named_arguments, op_cost, tensors, written_tensors
+from rooflight.trace.call import Call, call_of, tensors, written_tensors
+from rooflight.trace.rules import op_cost
 
 Role = Literal["parameter", "gradient", "optimizer_state", "input", "activation"]
 
@@ -21,12 +22,13 @@ _ALLOCATIONS = frozenset({"aten::empty", "aten::empty_like", "aten::empty_stride
 
 @dataclass(slots=True)
 class _Block:
-    """A storage being followed. last_op is None while it lives."""
+    """A storage being followed. last_op is None while it lives, writer until an op writes it."""
 
     bytes: int
     first_op: int
     role: Role
     last_op: int | None = None
+    writer: int | None = None
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -71,14 +73,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if result is not NotImplemented:
             return result
         result = func(*args, **kwargs)
+        call = call_of(func, args, kwargs, result)
         index = len(self.ops)  # before the Op joins: its outputs are alive from it on
-        if self._works(func, args, kwargs, result):
-            self.ops.append(replace(op_cost(func, args, kwargs, result), phase=self.phase))
+        if works := self._works(call):
+            self.ops.append(op_cost(call, phase=self.phase, maker=self._maker))
         for tensor in tensors(result):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._living:
                 self._start(storage, index, "activation")
+        for tensor in written_tensors(call) if works else ():
+            if (known := self._living.get(tensor.untyped_storage()._cdata)) is not None:
+                known[0].writer = index
         return result
+
+    def _maker(self, tensor: Tensor) -> int | None:
+        """Index of the op that wrote the tensor's storage last."""
+        known = self._living.get(tensor.untyped_storage()._cdata)
+        return known[0].writer if known else None
 
     def _decomposed(self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result by way of simpler operators, for a composite one (inference mode lets them through whole)."""
@@ -87,14 +98,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with self:
             return func.decompose(*args, **kwargs)
 
-    def _works(self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
+    def _works(self, call: Call) -> bool:
         """Does the call make or change data? A view shares its storage with an input and changes nothing."""
-        if func._schema.name in _ALLOCATIONS:
+        if call.func._schema.name in _ALLOCATIONS:
             return False
-        if func._schema.is_mutable:
-            return bool(written_tensors(func, named_arguments(func, args, kwargs), result))
-        inputs = {tensor.untyped_storage()._cdata for tensor in tensors([*args, *kwargs.values()])}
-        return any(tensor.untyped_storage()._cdata not in inputs for tensor in tensors(result))
+        if call.func._schema.is_mutable:
+            return bool(written_tensors(call))
+        inputs = {tensor.untyped_storage()._cdata for tensor in tensors(list(call.arguments.values()))}
+        return any(tensor.untyped_storage()._cdata not in inputs for tensor in tensors(call.result))
 
     def _start(self, storage: torch.UntypedStorage, index: int, role: Role) -> None:
         block = _Block(storage.nbytes(), index, role)

@@ -21,8 +21,8 @@ from torch._subclasses.fake_tensor import (
 
 from rooflight.core.errors import ConfigError, TraceError, nearest
 from rooflight.core.types import Lifetime, Op, Trace, Workload
+from rooflight.trace.call import tensors
 from rooflight.trace.recorder import Recorder
-from rooflight.trace.rules import tensors
 
 Loss = Callable[[Any, Any], Tensor]
 
