@@ -80,7 +80,8 @@ class GpuSpec:
     psu_watts: float | None = None  # power supply that the maker recommends for a machine with one such card
     links: tuple[Link, ...] = ()
     unified_memory: bool = False  # the memory is the CPU's
-    launch_usd: float | None = None  # list price, approximate
+    devices_per_card: int = 1  # K80, MI250X: two; every figure but the price is one device's
+    launch_usd: float | None = None  # list price of the card, approximate
     launch_year: int | None = None
     last_support: Mapping[str, str] = field(default_factory=dict)  # {"cuda": "12.9", "torch": "2.7"}: the last versions
     # that have kernels for it; a framework that is not named still has
