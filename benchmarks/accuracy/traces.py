@@ -2,7 +2,9 @@
 
 import contextlib
 import hashlib
+import os
 import pickle
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -48,6 +50,12 @@ class Traced:
             raise NotPredicted("the lifetimes of tensors change with the batch")
         share = (batch - BATCHES[0]) / (BATCHES[1] - BATCHES[0])
         return replace(small, bytes=small.bytes + share * (large.bytes - small.bytes))
+
+
+def default_folder() -> Path:
+    """The user's cache, never the checkout."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path(tempfile.gettempdir())) / "rooflight-traces"
 
 
 class Traces:

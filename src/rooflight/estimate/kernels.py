@@ -45,22 +45,19 @@ def depthwise(table: OpTable) -> Mask:
 
 def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
     seconds = table.flops / vector_rate(gpu)
-    share = np.array([_product_share(kind, shares) for kind in table.kinds])
+    share = np.ones(len(table))
+    for kind in ("convolution", "attention", "recurrent"):
+        share[table.kind(kind)] = shares[kind]
     product = table.kind(*PRODUCT_KINDS) & (table.rows > 0)
     single = depthwise(table)
-    used = [setting.product_dtype(kind, dtype) for kind, dtype in zip(table.kinds, table.dtypes, strict=True)]
-    for dtype in sorted({used[index] for index in np.flatnonzero(product & ~single)}):
-        chosen = product & ~single & np.array([found == dtype for found in used])
-        rate, engine = matrix_rate(gpu, dtype)
-        tiles = _tiled_seconds(table, chosen, gpu, rate * share[chosen] * shares[engine], shares)
-        seconds[chosen] = tiles
+    for kind in PRODUCT_KINDS:
+        for dtype in table.dtypes_of(kind):
+            chosen = product & ~single & table.kind(kind) & table.dtype(dtype)
+            rate, engine = matrix_rate(gpu, setting.product_dtype(kind, dtype))
+            seconds[chosen] = _tiled_seconds(table, chosen, gpu, rate * share[chosen] * shares[engine], shares)
     rows = np.where(table.named("convolution_backward"), shares["depthwise_backward"], shares["depthwise"])
     seconds[single] = table.flops[single] / (vector_rate(gpu) * rows[single])
     return seconds
-
-
-def _product_share(kind: str, shares: Shares) -> float:
-    return shares[kind] if kind in ("convolution", "attention", "recurrent") else 1.0
 
 
 def _tiled_seconds(table: OpTable, chosen: Mask, gpu: Device, flops_per_second: Array, shares: Shares) -> Array:
@@ -86,15 +83,12 @@ def _tiled_seconds(table: OpTable, chosen: Mask, gpu: Device, flops_per_second: 
 
 def _memory_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
     moved = traffic(table, gpu)
-    share = np.array([shares["memory_" + _memory_class(kind)] for kind in table.kinds])
+    share = np.full(len(table), shares["memory_elementwise"])
+    share[table.kind(*PRODUCT_KINDS)] = shares["memory_product"]
+    for kind in ("normalization", "pool", "copy", "reduction"):
+        share[table.kind(kind)] = shares[f"memory_{kind}"]
     memory = moved.memory + _layout_bytes(table, gpu, setting, shares)
     return memory / (gpu.bytes_per_second * share) + moved.cache / gpu.cache_bytes_per_second
-
-
-def _memory_class(kind: str) -> str:
-    if kind in PRODUCT_KINDS:
-        return "product"
-    return kind if kind in ("normalization", "pool", "copy", "reduction") else "elementwise"
 
 
 def _layout_bytes(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
@@ -102,7 +96,7 @@ def _layout_bytes(table: OpTable, gpu: Device, setting: Setting, shares: Shares)
     if setting.channels_last:
         return np.zeros(len(table))
     turned = table.kind("convolution") & ~depthwise(table)
-    for dtype in {table.dtypes[index] for index in np.flatnonzero(turned)}:
+    for dtype in table.dtypes_of("convolution"):
         if matrix_rate(gpu, setting.product_dtype("convolution", dtype))[1] != "matrix":
-            turned &= np.array([found != dtype for found in table.dtypes])
+            turned &= ~table.dtype(dtype)
     return np.where(turned, 2.0 * shares["turned"] * table.bytes, 0.0)

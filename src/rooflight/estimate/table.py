@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,19 +51,27 @@ class OpTable:
 
     def kind(self, *kinds: str) -> Mask:
         """Which operators are of one of these kinds."""
-        return np.array([kind in kinds for kind in self.kinds], dtype=bool)
+        return _among(self.kinds, kinds)
 
     def phase(self, phase: str) -> Mask:
         """Which operators belong to one phase of the step."""
-        return np.array([found == phase for found in self.phases], dtype=bool)
+        return _among(self.phases, (phase,))
 
     def named(self, *parts: str) -> Mask:
         """Which operators have one of these parts in their name."""
-        return np.array([any(part in name for part in parts) for name in self.names], dtype=bool)
+        return _holding(self.names, parts)
+
+    def dtype(self, dtype: str) -> Mask:
+        """Which operators compute in a dtype."""
+        return _among(self.dtypes, (dtype,))
+
+    def dtypes_of(self, kind: str) -> tuple[str, ...]:
+        """The dtypes that operators of a kind compute in."""
+        return _dtypes_of(self.kinds, self.dtypes, kind)
 
     def item_bytes(self) -> Array:
         """Bytes of one element of what each operator computes in."""
-        return np.array([ITEM_BYTES.get(dtype, 4) for dtype in self.dtypes], dtype=float)
+        return _item_bytes(self.dtypes)
 
 
 def table(trace: Trace) -> OpTable:
@@ -113,3 +122,46 @@ _AFFINE = frozenset({"flops", "bytes_read", "bytes_written", "batch", "rows", "c
 
 def _column(ops: Sequence[Op], name: str) -> Array:
     return np.array([getattr(op, name) for op in ops], dtype=float)
+
+
+# A step has a thousand operators and a few kinds: masks are kept, for one table is asked the same again and again.
+
+
+@lru_cache(maxsize=4096)
+def _among(found: tuple[str, ...], wanted: tuple[str, ...]) -> Mask:
+    return np.array([value in wanted for value in found], dtype=bool)
+
+
+@lru_cache(maxsize=4096)
+def _holding(names: tuple[str, ...], parts: tuple[str, ...]) -> Mask:
+    return np.array([any(part in name for part in parts) for name in names], dtype=bool)
+
+
+@lru_cache(maxsize=4096)
+def _dtypes_of(kinds: tuple[str, ...], dtypes: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    return tuple(sorted({dtype for found, dtype in zip(kinds, dtypes, strict=True) if found == kind}))
+
+
+@lru_cache(maxsize=1024)
+def _item_bytes(dtypes: tuple[str, ...]) -> Array:
+    return np.array([ITEM_BYTES.get(dtype, 4) for dtype in dtypes], dtype=float)
+
+
+def without_phase(table: OpTable, phase: str) -> OpTable:
+    """The step without one of its phases, which must be the last one: its indices stay what they are."""
+    kept = [found != phase for found in table.phases]
+    count = sum(kept)
+    if not all(kept[:count]):
+        raise TraceError(f"the phase {phase} is not the last of the step, so that nothing can be cut off there.")
+    inner = (table.read_by < count) & (table.read_from < count)
+    cut = {field.name: getattr(table, field.name)[:count] for field in fields(OpTable) if field.name not in _OTHER}
+    return replace(
+        table,
+        **cut,
+        read_by=table.read_by[inner],
+        read_from=table.read_from[inner],
+        read_bytes=table.read_bytes[inner],
+    )
+
+
+_OTHER = frozenset({"samples", "read_by", "read_from", "read_bytes"})

@@ -1,0 +1,62 @@
+"""What a case is predicted to measure: from the trace of its recipe, its GPU and its setting, to the row's own metric."""
+
+from functools import lru_cache
+
+from benchmarks.accuracy.cases import Case, NotPredicted
+from benchmarks.accuracy.traces import Traced, Traces
+from rooflight.catalogue.find import find_published
+from rooflight.core.errors import SpecError
+from rooflight.core.types import GpuSpec
+from rooflight.estimate.device import device
+from rooflight.estimate.shares import Shares
+from rooflight.estimate.step import Step, step
+from rooflight.estimate.table import OpTable, without_phase
+
+
+@lru_cache(maxsize=512)
+def gpu_spec(name: str) -> GpuSpec:
+    """
+    raises  NotPredicted if the catalogue has no GPU of this name
+    """
+    try:
+        return find_published(name)
+    except SpecError as error:
+        raise NotPredicted(f"GPU {name}: not in the catalogue") from error
+
+
+def case_table(case: Case, traced: Traced) -> OpTable:
+    """The operators of the case's step, at its batch."""
+    whole = traced.at(case.batch)
+    return whole if case.recipe.optimizer or case.recipe.task == "infer" else without_phase(whole, "optimizer")
+
+
+def case_step(case: Case, table: OpTable, spec: GpuSpec, shares: Shares) -> Step:
+    """
+    raises  NotPredicted if the GPU lacks what the step computes in
+    """
+    try:
+        return step(table, device(spec, shares), case.setting, shares)
+    except SpecError as error:
+        raise NotPredicted(f"GPU {case.row.gpu}: {error}") from error
+
+
+def to_metric(case: Case, seconds: float) -> float:
+    """Seconds of a step in the unit that the row counts in.
+
+    raises  NotPredicted for a metric without a rule
+    """
+    samples = case.batch * case.per_sample * (case.row.gpus if case.sums_gpus else 1)
+    if case.row.metric == "ms_per_step":
+        return 1000.0 * seconds
+    if case.row.metric in ("samples_per_s", "tokens_per_s"):
+        return samples / seconds
+    raise NotPredicted(f"metric {case.row.metric} is not predicted")
+
+
+def predict(case: Case, traces: Traces, shares: Shares) -> float:
+    """
+    raises  NotPredicted with the reason
+    """
+    spec = gpu_spec(case.row.gpu)
+    table = case_table(case, traces.get(case.recipe))
+    return to_metric(case, case_step(case, table, spec, shares).seconds)

@@ -1,0 +1,225 @@
+"""Fit the figures of estimate/shares.json on published measurements: `python -m benchmarks.fit_estimate CALIBRATION.csv`.
+
+Least squares on log(predicted / measured) of single-GPU rates, every group of rows (source, GPU, task, precision, layout)
+with the same weight, large residuals damped, and each figure held near what is known of it by a prior: a few hundred
+rows of a few cards must not bend what is to hold for all of them.
+"""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy.cases import Case, NotPredicted, case
+from benchmarks.accuracy.predict import case_step, case_table, gpu_spec, to_metric
+from benchmarks.accuracy.rows import read_rows
+from benchmarks.accuracy.traces import Traces, default_folder
+from rooflight.core.types import GpuSpec
+from rooflight.estimate.shares import Shares
+from rooflight.estimate.table import Array, OpTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure to fit: what it is known to be about, how far it may stray (a factor), and what it means."""
+
+    about: float
+    within: float
+    meaning: str
+
+
+FIGURES: Mapping[str, Figure] = {
+    "matrix": Figure(about=0.85, within=1.2, meaning="share of the matrix engines' dense peak that long products reach"),
+    "vector": Figure(about=0.85, within=1.2, meaning="the same of the ordinary lanes"),
+    "convolution": Figure(about=0.8, within=1.4, meaning="what a convolution reaches of that"),
+    "attention": Figure(about=0.6, within=1.4, meaning="what fused attention reaches of that"),
+    "recurrent": Figure(about=0.5, within=1.5, meaning="what a recurrent layer reaches of that"),
+    "depthwise": Figure(about=0.3, within=2.0, meaning="share of the lanes' peak in a depthwise convolution"),
+    "depthwise_backward": Figure(about=0.15, within=2.0, meaning="the same for its gradients"),
+    "fill": Figure(about=64.0, within=2.0, meaning="multiply-adds per element that starting and ending a tile cost"),
+    "l2": Figure(about=0.6, within=1.4, meaning="share of L2's rate (64 bytes per unit and clock)"),
+    "memory_elementwise": Figure(about=0.88, within=1.1, meaning="share of the memory's rate: elementwise operators"),
+    "memory_normalization": Figure(about=0.8, within=1.3, meaning="norms"),
+    "memory_reduction": Figure(about=0.7, within=1.4, meaning="reductions, softmax"),
+    "memory_pool": Figure(about=0.6, within=1.4, meaning="pooling"),
+    "memory_copy": Figure(about=0.75, within=1.3, meaning="copies"),
+    "memory_product": Figure(about=0.8, within=1.2, meaning="products"),
+    "overlap": Figure(about=3.0, within=1.5, meaning="exponent that joins arithmetic and memory: 1 adds, infinity overlaps"),
+    "turned": Figure(about=0.7, within=1.5, meaning="how much of a convolution's tensors is turned to channels last and back"),
+    "kernel_seconds": Figure(about=2.5e-6, within=1.5, meaning="start and end of a kernel on the GPU"),
+    "geforce_clock": Figure(about=1.08, within=1.05, meaning="clock under load over the published one: GeForce and TITAN"),
+    "issue_infer": Figure(about=9e-6, within=1.5, meaning="host: seconds per operator, forward without gradients"),
+    "issue_train": Figure(about=12e-6, within=1.5, meaning="host: seconds per operator, forward with gradients"),
+    "issue_backward": Figure(about=9e-6, within=1.5, meaning="host: seconds per operator, backward and optimizer"),
+}  # fmt: skip
+
+# No row of the calibration runs these: they stay what is known of them.
+FIXED: Mapping[str, Figure] = {
+    "issue_compiled": Figure(about=5e-6, within=1.0, meaning="host: seconds per kernel of a compiled step"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One row with all that does not change while fitting."""
+
+    case: Case
+    table: OpTable
+    spec: GpuSpec
+    group: tuple[str, ...]
+
+
+def points(cases: Sequence[Case], traces: Traces) -> list[Point]:
+    """The cases that can be predicted."""
+    found = []
+    for one in cases:
+        try:
+            spec = gpu_spec(one.row.gpu)
+            found.append(Point(case=one, table=case_table(one, traces.get(one.recipe)), spec=spec, group=group(one)))
+        except NotPredicted:
+            continue
+    return found
+
+
+def group(one: Case) -> tuple[str, ...]:
+    row = one.row
+    return (row.source, row.gpu, row.task, row.precision or "", row.memory_format or "", str(row.version))
+
+
+def single_gpu(path: Path) -> list[Case]:
+    """The throughput rows of one GPU in a file."""
+    found = []
+    for row in read_rows(path):
+        if row.gpus != 1 or row.metric not in ("samples_per_s", "ms_per_step", "tokens_per_s"):
+            continue
+        try:
+            found.append(case(row))
+        except NotPredicted:
+            continue
+    return found
+
+
+def errors(chosen: Sequence[Point], shares: Shares) -> Array:
+    """log(predicted / measured) seconds of each point."""
+    found = []
+    for point in chosen:
+        seconds = case_step(point.case, point.table, point.spec, shares).seconds
+        value = to_metric(point.case, seconds)
+        sign = 1.0 if point.case.row.metric == "ms_per_step" else -1.0
+        found.append(sign * np.log(value / point.case.row.value))
+    return np.array(found)
+
+
+def weights(chosen: Sequence[Point]) -> Array:
+    """Every group of rows weighs the same, as its square root: a group of one is not to be believed as one of hundreds."""
+    count: dict[tuple[str, ...], int] = defaultdict(int)
+    for point in chosen:
+        count[point.group] += 1
+    return np.array([min(1.0, (10.0 / count[point.group]) ** 0.5) for point in chosen])
+
+
+def as_shares(logs: Array, source: str) -> Shares:
+    values = dict(zip(FIGURES, np.exp(logs).tolist(), strict=True))
+    return Shares(values=values | {name: figure.about for name, figure in FIXED.items()}, intervals={}, source=source)
+
+
+def start() -> Array:
+    return np.log([figure.about for figure in FIGURES.values()])
+
+
+def fit(
+    chosen: Sequence[Point], *, rounds: int = 8, tell: Callable[[str], None] = lambda _: None, damp: float = 0.15
+) -> Array:
+    """Levenberg and Marquardt's method on the logarithms of the figures; residuals beyond `damp` count less."""
+    about, width = start(), np.log([figure.within for figure in FIGURES.values()])
+    weight = weights(chosen)
+    logs, trust = about.copy(), 1.0
+    found = errors(chosen, as_shares(logs, ""))
+
+    def loss(residual: Array, at: Array) -> float:
+        robust = 2 * damp**2 * (np.sqrt(1 + (residual / damp) ** 2) - 1)
+        return float((weight**2 * robust).sum() + PRIOR * (((at - about) / width) ** 2).sum())
+
+    best = loss(found, logs)
+    for number in range(rounds):
+        slopes = _slopes(chosen, logs, found)
+        robust = weight**2 / np.sqrt(1 + (found / damp) ** 2)
+        gradient = slopes.T @ (robust * found) + PRIOR * (logs - about) / width**2
+        normal = slopes.T @ (robust[:, None] * slopes) + np.diag(PRIOR / width**2)
+        for _ in range(6):
+            step = np.linalg.solve(normal + trust * np.diag(np.diag(normal)), -gradient)
+            tried = logs + step
+            new = errors(chosen, as_shares(tried, ""))
+            if (value := loss(new, tried)) < best:
+                logs, found, best, trust = tried, new, value, trust / 5
+                break
+            trust *= 4
+        tell(f"round {number}: loss {best:.3f}, median error {np.median(np.abs(np.expm1(found))):.3%}")
+    return logs
+
+
+PRIOR = 0.05  # of one figure at the edge of its range, against a squared log error of one row
+
+
+def _slopes(chosen: Sequence[Point], logs: Array, found: Array) -> Array:
+    width = 0.02
+    columns = []
+    for index in range(len(logs)):
+        moved = logs.copy()
+        moved[index] += width
+        columns.append((errors(chosen, as_shares(moved, "")) - found) / width)
+    return np.stack(columns, axis=1)
+
+
+def main() -> int:
+    arguments = _arguments()
+    chosen = points(single_gpu(arguments.calibration), Traces(arguments.cache, make=not arguments.traced_only))
+    logs = fit(sampled(chosen, arguments.rows), rounds=arguments.rounds, tell=lambda text: print(text, file=sys.stderr))
+    arguments.out.write_text(json.dumps(document(logs, chosen, arguments.calibration.name), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def document(logs: Array, chosen: Sequence[Point], name: str) -> dict[str, object]:
+    """What shares.json holds."""
+    figures = dict(zip(FIGURES, np.exp(logs).tolist(), strict=True)) | {n: figure.about for n, figure in FIXED.items()}
+    meanings = {name: figure.meaning for name, figure in (FIGURES | FIXED).items()}
+    return {
+        "source": f"benchmarks/fit_estimate.py on {name} ({len(chosen)} rows), {datetime.now(UTC):%Y-%m-%d}",
+        "shares": {name: {"value": float(f"{value:.4g}"), "meaning": meanings[name]} for name, value in figures.items()},
+        "intervals": {},
+    }
+
+
+def sampled(chosen: Sequence[Point], most: int) -> list[Point]:
+    """At most so many points of every group, evenly over it, in the order of the models' names."""
+    groups: dict[tuple[str, ...], list[Point]] = defaultdict(list)
+    for point in sorted(chosen, key=lambda point: point.case.row.model):
+        groups[point.group].append(point)
+    kept = []
+    for members in groups.values():
+        every = max(1, -(-len(members) // most))
+        kept += members[::every]
+    return kept
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("calibration", type=Path)
+    parser.add_argument("--cache", type=Path, default=default_folder(), help="folder that keeps traces")
+    parser.add_argument("--traced-only", action="store_true", help="use the rows whose traces are in the cache")
+    parser.add_argument("--rows", type=int, default=40, help="at most so many rows of a group")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--out", type=Path, default=OUT)
+    return parser.parse_args()
+
+
+OUT = Path(__file__).resolve().parents[1] / "src" / "rooflight" / "estimate" / "shares.json"
+
+if __name__ == "__main__":
+    sys.exit(main())
