@@ -54,9 +54,15 @@ FIGURES: Mapping[str, Figure] = {
     "turned": Figure(about=0.7, within=1.5, meaning="how much of a convolution's tensors is turned to channels last and back"),
     "kernel_seconds": Figure(about=2.5e-6, within=1.5, meaning="start and end of a kernel on the GPU"),
     "geforce_clock": Figure(about=1.08, within=1.05, meaning="clock under load over the published one: GeForce and TITAN"),
-    "issue_infer": Figure(about=9e-6, within=1.5, meaning="host: seconds per operator, forward without gradients"),
-    "issue_train": Figure(about=12e-6, within=1.5, meaning="host: seconds per operator, forward with gradients"),
-    "issue_backward": Figure(about=9e-6, within=1.5, meaning="host: seconds per operator, backward and optimizer"),
+    "winograd": Figure(about=1.8, within=1.2, meaning="what 3 × 3 convolutions gain by Winograd's algorithm on the lanes"),
+    "amd": Figure(about=0.8, within=1.3, meaning="what AMD's libraries reach of what NVIDIA's do"),
+    "amd_reference": Figure(about=0.2, within=2.0, meaning="what MIOpen's reference kernels (RDNA 1, float16) reach of that"),
+    "issue_module": Figure(about=40e-6, within=1.5, meaning="host: seconds per operator with weights, forward"),
+    "issue_function": Figure(about=15e-6, within=1.5, meaning="host: seconds per other operator, forward"),
+    "issue_grad": Figure(about=1.5, within=1.4, meaning="host: forward with gradients over forward without"),
+    "issue_backward": Figure(about=1.5, within=1.5, meaning="host: backward over forward without gradients"),
+    "issue_pass": Figure(about=1e-3, within=2.0, meaning="host: seconds to begin and end a pass"),
+    "host_copy": Figure(about=4e9, within=2.0, meaning="bytes per second of a batch from ordinary host memory"),
 }  # fmt: skip
 
 # No row of the calibration runs these: they stay what is known of them.

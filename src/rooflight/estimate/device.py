@@ -19,6 +19,9 @@ SMALL_L2_BYTES = 2 * 2**20
 # are widened on the way in and the sums are float32 (cuBLAS and cuDNN do so for float16 on Pascal).
 WIDER = {"tfloat32": ("float32",), "bfloat16": ("float32",), "float16": ("float32",), "float8": ("float16", "float32")}
 
+# RDNA 3's published vector rate counts two instructions issued at once, which compiled kernels hardly find.
+DUAL_ISSUE = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
@@ -78,7 +81,7 @@ def matrix_rate(gpu: Device, dtype: str) -> tuple[float, str]:
     if best <= 0:
         known = ", ".join(sorted(gpu.spec.flops_per_second)) or "none"
         raise SpecError(f"{gpu.name} has no FLOP/s for {dtype}; its data sheet has: {known}. Try one of these dtypes.")
-    return best * gpu.headroom, engine
+    return best * gpu.headroom * (DUAL_ISSUE if engine == "vector" and _dual_issue(gpu.spec) else 1.0), engine
 
 
 def vector_rate(gpu: Device, dtype: str = "float32") -> float:
@@ -86,4 +89,9 @@ def vector_rate(gpu: Device, dtype: str = "float32") -> float:
     of_vector = [rate for rate in gpu.spec.rates if rate.engine == "vector"]
     found = [rate.flops_per_second for rate in of_vector if rate.dtype == dtype]
     found = found or [rate.flops_per_second for rate in of_vector if rate.dtype == "float32"]
-    return (max(found) if found else gpu.spec.flops_per_second["float32"]) * gpu.headroom
+    rate = max(found) if found else gpu.spec.flops_per_second["float32"]
+    return rate * gpu.headroom * (DUAL_ISSUE if _dual_issue(gpu.spec) else 1.0)
+
+
+def _dual_issue(spec: GpuSpec) -> bool:
+    return (spec.target or "").startswith("gfx11")

@@ -43,6 +43,30 @@ def depthwise(table: OpTable) -> Mask:
     return table.kind("convolution") & (table.batch > 1) & (table.columns <= 2) & (table.depth <= 128)
 
 
+def winograd(table: OpTable) -> Mask:
+    """Convolutions of 3 × 3 without a stride: on the ordinary lanes the libraries do them with fewer multiplications.
+
+    What a convolution reads again of its input tells: K / groups·R·S multiply-adds per input element and filter, over
+    the stride squared.
+    source   Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: 2.25 times fewer for F(2 × 2)
+    """
+    weights = table.batch * table.columns * table.depth
+    backward = table.named("convolution_backward")
+    around = np.where(backward, table.bytes_written, table.bytes_read) / table.item_bytes()
+    inputs = np.maximum(around - weights, 1.0)
+    reuse = table.batch * table.depth * table.rows / inputs
+    return table.kind("convolution") & (reuse > 8.0) & (reuse < 9.9) & (table.batch == 1)
+
+
+def library_share(gpu: Device, dtype: str, shares: Shares) -> float:
+    """What a vendor's library reaches of what NVIDIA's do."""
+    if gpu.spec.vendor != "amd":
+        return 1.0
+    # MIOpen has no float16 kernels for RDNA 1 but its reference ones.
+    bare = (gpu.spec.target or "").startswith("gfx101") and dtype == "float16"
+    return shares["amd"] * (shares["amd_reference"] if bare else 1.0)
+
+
 def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
     seconds = table.flops / vector_rate(gpu)
     share = np.ones(len(table))
@@ -54,7 +78,10 @@ def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shar
         for dtype in table.dtypes_of(kind):
             chosen = product & ~single & table.kind(kind) & table.dtype(dtype)
             rate, engine = matrix_rate(gpu, setting.product_dtype(kind, dtype))
-            seconds[chosen] = _tiled_seconds(table, chosen, gpu, rate * share[chosen] * shares[engine], shares)
+            reached = rate * share * shares[engine] * library_share(gpu, dtype, shares)
+            if engine == "vector":
+                reached = np.where(winograd(table), reached * shares["winograd"], reached)
+            seconds[chosen] = _tiled_seconds(table, chosen, gpu, reached[chosen], shares)
     rows = np.where(table.named("convolution_backward"), shares["depthwise_backward"], shares["depthwise"])
     seconds[single] = table.flops[single] / (vector_rate(gpu) * rows[single])
     return seconds

@@ -7,14 +7,10 @@ import numpy as np
 
 from rooflight.estimate.device import Device
 from rooflight.estimate.fusion import fuse
-from rooflight.estimate.kernels import Kernels, kernels
+from rooflight.estimate.kernels import PRODUCT_KINDS, Kernels, kernels
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.table import Array, OpTable
-
-# What a batch that was not pinned moves at from the host: a copy through the driver's own pinned buffer
-PAGEABLE_BYTES_PER_SECOND = 6e9
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -42,7 +38,7 @@ def step(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Step:
     busy = kernels(table, gpu, setting, shares)
     worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
     issued = np.where(starts, _issue_seconds(table, setting, shares), 0.0)
-    copied = setting.host_input_bytes / PAGEABLE_BYTES_PER_SECOND
+    copied = setting.host_input_bytes / shares["host_copy"]
     return Step(
         seconds=copied + _finish(issued, worked),
         gpu_seconds=float(worked.sum()),
@@ -61,12 +57,21 @@ def _finish(issued: Array, worked: Array) -> float:
 
 
 def _issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
-    """Host seconds per operator: Python and the dispatcher forward, autograd's thread backward."""
+    """Host seconds per operator: Python and the dispatcher forward, autograd's thread backward.
+
+    Modules with weights cost more than a bare function: their own Python, autocast, cuDNN's descriptors and plans.
+    """
     if setting.compiled:
         return np.full(len(table), shares["issue_compiled"])
     backward, trains = table.phase("backward"), bool(table.phase("backward").any())
-    forward = shares["issue_train"] if trains else shares["issue_infer"]
-    return np.where(backward, shares["issue_backward"], forward)
+    module = table.kind(*PRODUCT_KINDS, "normalization")
+    seconds = np.where(module, shares["issue_module"], shares["issue_function"])
+    seconds = np.where(backward, seconds * shares["issue_backward"], seconds * (shares["issue_grad"] if trains else 1.0))
+    # Each pass, forward and backward, has a beginning of its own: the loop, the loss, starting autograd, waiting at the end.
+    for phase in ("forward", "backward"):
+        first = np.flatnonzero(table.phase(phase))[:1]
+        seconds[first] += shares["issue_pass"]
+    return seconds
 
 
 def _by_bound(busy: Kernels, worked: Array) -> Mapping[str, float]:
