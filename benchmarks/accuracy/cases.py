@@ -20,6 +20,8 @@ class Recipe:
     weights     dtype of the parameters; autocast is on where it differs from dtype
     input_shape of one sample; (T,) for tokens
     optimizer   None: forward, or forward and backward alone
+
+    The memory format is not part of it: it changes how fast operators are and what a library copies, not which they are.
     """
 
     model: str
@@ -28,7 +30,6 @@ class Recipe:
     weights: str
     input_shape: tuple[int, ...]
     optimizer: str | None = None
-    channels_last: bool = False
     fused_attention: bool = True
 
 
@@ -124,7 +125,6 @@ def _recipe(row: Row, model: str, *, optimizer: str | None) -> Recipe:
         weights=weights,
         input_shape=_image_shape(row),
         optimizer=optimizer if row.task == "train" else None,
-        channels_last=row.memory_format == "nhwc",
         fused_attention=_version(row) >= (2, 0),
     )
 

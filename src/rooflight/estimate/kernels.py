@@ -68,23 +68,56 @@ def library_share(gpu: Device, dtype: str, shares: Shares) -> float:
 
 
 def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
+    """Seconds of the arithmetic of every operator alone."""
     seconds = table.flops / vector_rate(gpu)
-    share = np.ones(len(table))
-    for kind in ("convolution", "attention", "recurrent"):
-        share[table.kind(kind)] = shares[kind]
     product = table.kind(*PRODUCT_KINDS) & (table.rows > 0)
     single = depthwise(table)
     for kind in PRODUCT_KINDS:
         for dtype in table.dtypes_of(kind):
             chosen = product & ~single & table.kind(kind) & table.dtype(dtype)
-            rate, engine = matrix_rate(gpu, setting.product_dtype(kind, dtype))
-            reached = rate * share * shares[engine] * library_share(gpu, dtype, shares)
-            if engine == "vector":
-                reached = np.where(winograd(table), reached * shares["winograd"], reached)
-            seconds[chosen] = _tiled_seconds(table, chosen, gpu, reached[chosen], shares)
-    rows = np.where(table.named("convolution_backward"), shares["depthwise_backward"], shares["depthwise"])
-    seconds[single] = table.flops[single] / (vector_rate(gpu) * rows[single])
+            reached = _reached(table, chosen, gpu, setting.product_dtype(kind, dtype), dtype, shares)
+            if kind == "attention":
+                seconds[chosen] = table.flops[chosen] / (reached * _busy_units(table, gpu)[chosen])
+            else:
+                seconds[chosen] = _tiled_seconds(table, chosen, gpu, reached, shares)
+    lanes = np.where(table.named("convolution_backward"), shares["depthwise_backward"], shares["depthwise"])
+    seconds[single] = table.flops[single] / (vector_rate(gpu) * lanes[single])
     return seconds
+
+
+def _reached(table: OpTable, chosen: Mask, gpu: Device, used: str, dtype: str, shares: Shares) -> Array:
+    """FLOP/s that long products of these operators, all of one kind and dtype, reach."""
+    rate, engine = matrix_rate(gpu, used)
+    kind = next((name for name, mine in zip(table.kinds, chosen, strict=True) if mine), "")
+    share = rate * shares[engine] * shares.get(kind, 1.0) * library_share(gpu, dtype, shares)
+    if engine == "vector" and dtype != "float32":
+        share *= shares["widened"]
+    reached = np.full(int(chosen.sum()), share)
+    backward = table.named("_backward")[chosen]
+    if kind in ("convolution", "attention"):
+        reached = np.where(backward, reached * shares[f"{kind}_backward"], reached)
+    if engine == "vector":
+        reached = np.where(winograd(table)[chosen], reached * shares["winograd"], reached)
+    if kind == "matmul" and engine == "matrix":
+        reached = reached * shares["misaligned"] ** _halvings(table)[chosen]
+    return reached
+
+
+def _halvings(table: OpTable) -> Array:
+    """How often the 16 bytes that a unit loads at once must be halved until they divide a row of each matrix."""
+    whole = 16.0 / table.item_bytes()
+    halvings = np.zeros(len(table))
+    for elements in (8.0, 4.0, 2.0):
+        uneven = (np.mod(table.depth, elements) > 0) | (np.mod(table.columns, elements) > 0)
+        halvings += uneven & (elements <= whole)
+    return halvings
+
+
+def _busy_units(table: OpTable, gpu: Device) -> Array:
+    """Share of the units that have work in attention: a block takes 128 queries of one head."""
+    blocks = table.batch * np.ceil(table.rows / 128)
+    used = table.rows / (128 * np.ceil(table.rows / 128))
+    return used * blocks / (gpu.units * np.ceil(blocks / gpu.units))
 
 
 def _tiled_seconds(table: OpTable, chosen: Mask, gpu: Device, flops_per_second: Array, shares: Shares) -> Array:
@@ -100,12 +133,14 @@ def _tiled_seconds(table: OpTable, chosen: Mask, gpu: Device, flops_per_second: 
     columns = (table.batch, table.rows, table.columns, table.depth)
     batch, rows, width, depth = (column[chosen] for column in columns)
     item = table.item_bytes()[chosen]
-    forward = product_seconds(batch, rows, width, depth, item, engine)
-    # gradients: of the input (rows × depth, over columns), of the weight (columns × depth, over rows)
-    of_input = product_seconds(batch, rows, depth, width, item, engine)
-    of_weight = product_seconds(batch, width, depth, rows, item, engine)
-    two = table.named("_backward")[chosen]
-    return np.where(two, copies * (of_input + of_weight) / 2.0, copies * forward)
+    seconds = copies * product_seconds(batch, rows, width, depth, item, engine)
+    back = table.named("_backward")[chosen]
+    if back.any():
+        # gradients: of the input (rows × depth, over columns), of the weight (columns × depth, over rows)
+        of_input = product_seconds(batch, rows, depth, width, item, engine)
+        of_weight = product_seconds(batch, width, depth, rows, item, engine)
+        seconds = np.where(back, copies * (of_input + of_weight) / 2.0, seconds)
+    return seconds
 
 
 def _memory_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:

@@ -18,6 +18,9 @@ class Shares:
     def __getitem__(self, name: str) -> float:
         return self.values[name]
 
+    def get(self, name: str, otherwise: float) -> float:
+        return self.values.get(name, otherwise)
+
 
 @cache
 def load_shares() -> Shares:
