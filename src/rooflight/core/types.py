@@ -6,6 +6,9 @@ from typing import Literal
 
 Task = Literal["train", "infer"]
 Phase = Literal["forward", "backward", "optimizer"]
+Trainable = Literal["all", "head", "lora"]  # head: the last linear layer alone; lora: an adapter at every other one
+Generation = Literal["prefill", "decode"]  # prefill: T tokens fill the cache; decode: one more token, T in the cache
+Role = Literal["parameter", "gradient", "optimizer_state", "input", "kv_cache", "activation"]
 Vendor = Literal["nvidia", "amd", "intel", "apple"]
 
 # ---------------------------------------------------------------- what a device could do
@@ -208,10 +211,16 @@ class Workload:
     model: str
     task: Task
     batch: int
-    input_shape: tuple[int, ...]  # one sample, without the batch: (C, H, W)
-    dtype: str  # of the matrix products: "float32", "bfloat16", "float16"
+    input_shape: tuple[int, ...]  # one sample, without the batch: (C, H, W) of an image, (T,) of tokens
+    dtype: str  # of the matrix products: "float32", "tfloat32", "bfloat16", "float16"; by autocast if parameters differ
     optimizer: str | None = None  # None for inference
     channels_last: bool = False
+    parameter_dtype: str = "float32"
+    accumulation: int = 1  # a step's batch goes through in so many equal micro-batches
+    checkpointing: bool = False  # repeated blocks keep their input alone and run again in backward
+    trainable: Trainable = "all"
+    lora_rank: int = 8  # with trainable "lora"
+    generation: Generation | None = None  # a language model with a key-value cache; None: a plain forward pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +250,7 @@ class Lifetime:
     bytes: int
     first_op: int
     last_op: int
-    role: Literal["parameter", "gradient", "optimizer_state", "input", "activation"]
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ def predict_step(workload: Workload, roof: GpuSpec, device: torch.device, classe
     from rooflight.trace.tracer import trace
 
     entry = find_model(workload.model)
-    traced = trace(lambda: entry.build(classes), workload)
+    traced = trace(lambda: entry.build(classes), workload, device="cuda" if device.type == "cuda" else "cpu")
     return traced, estimate(traced, roof, asynchronous=device.type == "cuda")
 
 

@@ -78,6 +78,7 @@ ELEMENTWISE: Mapping[str, Rule] = {
     "hardswish": _elementwise(5),
     "hardswish_backward": _elementwise(4),
     "native_dropout": _elementwise(2),
+    "native_dropout_backward": _elementwise(2),
     "bernoulli": _elementwise(1),
 }
 

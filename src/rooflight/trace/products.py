@@ -1,6 +1,6 @@
 """Rules of the operators whose work is matrix products: convolutions, products, attention, recurrent layers.
 
-`product` is (batch, M, N, K) of the forward product, of a backward operator too: it does flops / (2·batch·M·N·K) of them.
+`product` is (batch, M, N, K) of the forward product. A backward operator repeats it: flops / (2·batch·M·N·K) of them.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,6 @@ from rooflight.trace.call import Call, Cost, Rule
 from rooflight.trace.costs import conv_product
 
 Product = tuple[int, int, int, int]
-
-GATES = {0: 1, 1: 1, 2: 4, 3: 3}  # by cuDNN's and oneDNN's mode: RNN with ReLU, RNN with tanh, LSTM, GRU
 
 
 def _convolution(call: Call) -> Cost:
@@ -63,7 +61,7 @@ def _attention(products: int) -> Rule:
     return rule
 
 
-def _recurrent(products: int) -> Rule:
+def _onednn_layer(products: int) -> Rule:
     """One direction of one recurrent layer: every step of every sequence goes through both weight matrices."""
 
     def rule(call: Call) -> Cost:
@@ -71,8 +69,21 @@ def _recurrent(products: int) -> Rule:
         matrices = [weight for weight in weights if weight.dim() == 2]
         time, n, _ = call["input"].shape  # oneDNN's layer takes the time first
         flops = 2 * time * n * sum(weight.numel() for weight in matrices)
-        product = (time, n, *matrices[-1].shape)
-        return Cost("recurrent", flops * products, product)
+        return Cost("recurrent", flops * products, (time, n, *matrices[-1].shape))
+
+    return rule
+
+
+def _cudnn_layers(products: int) -> Rule:
+    """All recurrent layers, in both directions if there are two."""
+
+    def rule(call: Call) -> Cost:
+        matrices = [weight for weight in call["weight"] if weight.dim() == 2]
+        first, second, _ = call["input"].shape
+        n, time = (first, second) if call["batch_first"] else (second, first)
+        flops = 2 * time * n * sum(weight.numel() for weight in matrices)
+        steps = time * call["num_layers"] * (1 + call["bidirectional"])
+        return Cost("recurrent", flops * products, (steps, n, *matrices[1].shape))
 
     return rule
 
@@ -88,6 +99,12 @@ PRODUCTS: Mapping[str, Rule] = {
     "_scaled_dot_product_flash_attention_for_cpu": _attention(2),
     # the scores once more, then the gradients of V, of the scores, of Q and of K: five products of the same size
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention(5),
-    "mkldnn_rnn_layer": _recurrent(1),
-    "mkldnn_rnn_layer_backward": _recurrent(2),  # of the input and of the weights
+    "_scaled_dot_product_flash_attention": _attention(2),
+    "_scaled_dot_product_flash_attention_backward": _attention(5),
+    "_scaled_dot_product_efficient_attention": _attention(2),
+    "_scaled_dot_product_efficient_attention_backward": _attention(5),
+    "mkldnn_rnn_layer": _onednn_layer(1),
+    "mkldnn_rnn_layer_backward": _onednn_layer(2),  # of the input and of the weights
+    "_cudnn_rnn": _cudnn_layers(1),
+    "_cudnn_rnn_backward": _cudnn_layers(2),
 }

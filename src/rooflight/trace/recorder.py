@@ -1,23 +1,27 @@
 """Watches operators run and storages live and die: the part of tracing that keeps state."""
 
+import contextlib
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rooflight.core.types import Lifetime, Op, Phase
+from rooflight.core.types import Lifetime, Op, Phase, Role
 from rooflight.trace.call import Call, call_of, tensors, written_tensors
 from rooflight.trace.rules import op_cost
+from rooflight.trace.shapes import RESULTS
 
-Role = Literal["parameter", "gradient", "optimizer_state", "input", "activation"]
-
-# They hand out memory and put nothing into it: no work, so no Op. What they hand out is followed all the same.
-_ALLOCATIONS = frozenset({"aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty"})
+# They hand out memory and put nothing into it, or wrap a number of the host: no work, so no Op. What they hand out is
+# followed all the same.
+_IDLE = frozenset(
+    {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")}
+    | {"aten::lift", "aten::lift_fresh"}
+)
 
 
 @dataclass(slots=True)
@@ -38,20 +42,31 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     followed by a weak reference: it dies when its last tensor does, in Python or in autograd's saved tensors.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, float32: str = "float32") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.phase: Phase = "forward"
         self.ops: list[Op] = []
+        self._float32 = float32
+        self._paused = False
         self._blocks: list[_Block] = []
         self._living: dict[int, tuple[_Block, weakref.ref[torch.UntypedStorage]]] = {}
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What runs inside leaves no trace; what stays of it can be followed afterwards."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
     def follow(self, found: Iterable[Tensor], role: Role) -> None:
-        """Follow the storages of these tensors from the next operator on, or give those already followed this role."""
+        """Give the storages of these tensors this role; those not followed yet were there before the first operator."""
         for tensor in found:
             storage = tensor.untyped_storage()
             known = self._living.get(storage._cdata)
             if known is None:
-                self._start(storage, len(self.ops), role)
+                self._start(storage, 0, role)
             else:
                 known[0].role = role
 
@@ -72,19 +87,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = self._decomposed(func, args, kwargs)
         if result is not NotImplemented:
             return result
-        result = func(*args, **kwargs)
-        call = call_of(func, args, kwargs, result)
+        shape = RESULTS.get(func._schema.name)
+        result = shape(call_of(func, args, kwargs, None)) if shape else func(*args, **kwargs)
+        if not self._paused:
+            self._record(call_of(func, args, kwargs, result))
+        return result
+
+    def _record(self, call: Call) -> None:
         index = len(self.ops)  # before the Op joins: its outputs are alive from it on
-        if works := self._works(call):
-            self.ops.append(op_cost(call, phase=self.phase, maker=self._maker))
-        for tensor in tensors(result):
+        works = self._works(call)
+        if works:
+            self.ops.append(op_cost(call, phase=self.phase, maker=self._maker, float32=self._float32))
+        for tensor in tensors(call.result):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._living:
                 self._start(storage, index, "activation")
         for tensor in written_tensors(call) if works else ():
-            if (known := self._living.get(tensor.untyped_storage()._cdata)) is not None:
+            known = self._living.get(tensor.untyped_storage()._cdata)
+            if known is not None:
                 known[0].writer = index
-        return result
 
     def _maker(self, tensor: Tensor) -> int | None:
         """Index of the op that wrote the tensor's storage last."""
@@ -100,7 +121,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _works(self, call: Call) -> bool:
         """Does the call make or change data? A view shares its storage with an input and changes nothing."""
-        if call.func._schema.name in _ALLOCATIONS:
+        if call.func._schema.name in _IDLE:
             return False
         if call.func._schema.is_mutable:
             return bool(written_tensors(call))

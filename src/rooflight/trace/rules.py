@@ -24,10 +24,17 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def op_cost(call: Call, *, phase: Phase = "forward", maker: Callable[[Tensor], int | None] = lambda tensor: None) -> Op:
+def op_cost(
+    call: Call,
+    *,
+    phase: Phase = "forward",
+    maker: Callable[[Tensor], int | None] = lambda tensor: None,
+    float32: str = "float32",
+) -> Op:
     """The Op of one aten call; without a rule it has its bytes and costed=False.
 
-    maker  tensor → index of the op that wrote it last; None: no op of this trace did
+    maker    tensor → index of the op that wrote it last; None: no op of this trace did
+    float32  what products of float32 tensors compute in: "tfloat32" where that is allowed
     """
     rule = RULES.get(base_name(call.func))
     cost = rule(call) if rule else Cost("other", 0)
@@ -36,6 +43,7 @@ def op_cost(call: Call, *, phase: Phase = "forward", maker: Callable[[Tensor], i
         (tensor, written if name == cost.sparse else tensor_bytes(tensor))
         for name, tensor in read_tensors(call, cost.unread)
     ]
+    dtype = _dtype(call)
     made = [(maker(tensor), size) for tensor, size in reads]
     return Op(
         name=str(call.func),
@@ -44,7 +52,7 @@ def op_cost(call: Call, *, phase: Phase = "forward", maker: Callable[[Tensor], i
         flops=cost.flops,
         bytes_read=sum(size for _, size in reads),
         bytes_written=written,
-        dtype=_dtype(call),
+        dtype=float32 if cost.product and dtype == "float32" else dtype,
         costed=rule is not None,
         product=cost.product,
         inputs=tuple((index, size) for index, size in made if index is not None),

@@ -24,8 +24,14 @@ def _sgd(call: Call) -> int:
     return 2 + 2 * bool(call["momentum"]) + 2 * bool(call["weight_decay"])
 
 
+def _adam_8bit(call: Call) -> Cost:
+    """As Adam, and each moment is scaled both ways."""
+    return Cost("optimizer", call["self"].numel() * (_adam(call) + 4))
+
+
 UPDATES: Mapping[str, Rule] = {
     "_fused_adam": _update(_adam),
     "_fused_adamw": _update(_adam),
     "_fused_sgd": _update(_sgd),
+    "adam8bit": _adam_8bit,
 }

@@ -1,0 +1,85 @@
+"""What a workload asks of the model before the step: what trains, adapters, activation checkpointing."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from rooflight.core.errors import ConfigError
+from rooflight.core.types import Workload
+
+
+def prepare(model: nn.Module, workload: Workload) -> nn.Module:
+    """The model in its mode, frozen, adapted and checkpointed as the workload says, in place."""
+    training = workload.task == "train"
+    if training and workload.trainable != "all":
+        head = _head(model, workload)
+        model.requires_grad_(False)
+        if workload.trainable == "lora":
+            _adapt(model, workload.lora_rank, head)
+        else:
+            head.requires_grad_(True)
+    if training and workload.checkpointing:
+        _checkpoint(model, workload)
+    return model.train(training)
+
+
+def _head(model: nn.Module, workload: Workload) -> nn.Module:
+    """The last linear layer."""
+    linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    if not linear:
+        raise ConfigError(f"{workload.model} has no linear layer to train alone. Try trainable 'all'.")
+    return linear[-1]
+
+
+class Lora(nn.Module):
+    """A frozen linear layer and a trained one of low rank beside it: y = W·x + B·A·x.
+
+    source  Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2022
+    """
+
+    def __init__(self, base: nn.Module, features: tuple[int, int], rank: int, like: Tensor) -> None:
+        super().__init__()
+        self.base = base
+        self.down = nn.Linear(features[0], rank, bias=False, dtype=like.dtype)
+        self.up = nn.Linear(rank, features[1], bias=False, dtype=like.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = self.base(x) + self.up(self.down(x))
+        return total
+
+
+def _adapt(model: nn.Module, rank: int, head: nn.Module) -> None:
+    """An adapter at every linear layer but the head."""
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.Linear) and layer is not head:
+                setattr(parent, name, Lora(layer, (layer.in_features, layer.out_features), rank, layer.weight))
+
+
+def _checkpoint(model: nn.Module, workload: Workload) -> None:
+    """By the library's own switch where the model has one, else at every block of a repeated kind."""
+    of_transformers = getattr(model, "gradient_checkpointing_enable", None)
+    of_timm = getattr(model, "set_grad_checkpointing", None)
+    if of_transformers:
+        of_transformers({"use_reentrant": False})
+    elif of_timm:
+        of_timm(True)
+    else:
+        blocks = list(_blocks(model))
+        if not blocks:
+            raise ConfigError(f"{workload.model} repeats no block whose activations could be checkpointed.")
+        for block in blocks:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def _blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """The outermost layers made of others that stand at least twice in one list."""
+    for child in model.children():
+        inner = [part for part in child.children() if any(part.children())]
+        kinds = [type(part) for part in inner]
+        if isinstance(child, nn.Sequential | nn.ModuleList) and any(kinds.count(kind) > 1 for kind in kinds):
+            yield from (part for part in inner if kinds.count(type(part)) > 1)
+        else:
+            yield from _blocks(child)
