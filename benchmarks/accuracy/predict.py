@@ -45,9 +45,9 @@ def to_metric(case: Case, seconds: float) -> float:
 
     raises  NotPredicted for a metric without a rule
     """
-    samples = case.batch * case.per_sample * (case.row.gpus if case.sums_gpus else 1)
+    samples = case.batch * case.per_sample * case.row.gpus
     if case.row.metric == "ms_per_step":
-        return 1000.0 * seconds
+        return 1000.0 * seconds * case.repeats
     if case.row.metric in ("samples_per_s", "tokens_per_s"):
         return samples / seconds
     raise NotPredicted(f"metric {case.row.metric} is not predicted")

@@ -1,11 +1,9 @@
 """Traces of recipes, kept on disk: two batches each, from which every other one follows."""
 
-import contextlib
 import hashlib
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -120,52 +118,33 @@ def make_traces(recipe: Recipe) -> Traced:
 
 
 def _trace(recipe: Recipe, batch: int) -> Trace:
-    import torch
-
-    from benchmarks.accuracy.models import builder
+    from benchmarks.accuracy.models import built
     from rooflight.core.types import Workload
-    from rooflight.trace.tracer import DTYPES, trace
+    from rooflight.trace.tracer import trace
 
-    build = builder(recipe)
-    whole = recipe.weights == recipe.dtype  # no autocast: weights and input are of that dtype
+    model = built(recipe)
     workload = Workload(
         model=recipe.model,
         task="train" if recipe.task == "train" else "infer",
         batch=batch,
         input_shape=recipe.input_shape,
-        dtype="float32" if whole else recipe.dtype,
+        dtype=recipe.dtype,
+        parameter_dtype=recipe.weights,
         optimizer=(recipe.optimizer or "sgd") if recipe.task == "train" else None,
+        checkpointing=recipe.checkpointing,
+        trainable=recipe.trainable,
     )
-
-    def images(_: Workload) -> torch.Tensor:
-        return torch.empty(batch, *recipe.input_shape, dtype=DTYPES[recipe.weights])
-
-    def loss(found: Any, target: Any) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(found[0] if isinstance(found, tuple | list) else found, target)
-
     try:
-        with _uninitialised():
-            model = build().to(DTYPES[recipe.weights])
-        return trace(model, workload, make_input=images, loss=loss)
-    except NotPredicted:
-        raise
+        return trace(model.build, workload, make_input=model.make_input, loss=first_loss)
     except Exception as error:  # any model of a library may fail in any way; the reason is counted, not hidden
-        raise NotPredicted(f"cannot be traced: {type(error).__name__}: {str(error)[:120]}") from error
+        raise NotPredicted(f"cannot be traced: {type(error).__name__}: {str(error)[:160]}") from error
 
 
-@contextlib.contextmanager
-def _uninitialised() -> Iterator[None]:
-    """Random initial weights cost most of the time that building a model takes, and a trace does not look at them."""
+def first_loss(found: Any, target: Any) -> Any:
+    """Cross entropy of a model's first output: some give a second head's beside it in training."""
     import torch
 
-    kept = {name: getattr(torch.Tensor, name) for name in ("uniform_", "normal_", "erfinv_")}
-    for name in kept:
-        setattr(torch.Tensor, name, lambda tensor, *_, **__: tensor)
-    try:
-        yield
-    finally:
-        for name, method in kept.items():
-            setattr(torch.Tensor, name, method)
+    return torch.nn.functional.cross_entropy(found[0] if isinstance(found, tuple | list) else found, target)
 
 
 def _blocks(trace: Trace) -> Blocks:

@@ -59,6 +59,22 @@ SHAPES: Mapping[str, Shape] = {
     "qwen-7b": Shape(layers=32, width=4096, heads=32, kv_heads=32, hidden=11008, vocabulary=151936, gated=True),
     "qwen-14b": Shape(layers=40, width=5120, heads=40, kv_heads=40, hidden=13696, vocabulary=152064, gated=True),
     "qwen-72b": Shape(layers=80, width=8192, heads=64, kv_heads=64, hidden=24576, vocabulary=152064, gated=True),
+    "gpt2-large": Shape(
+        layers=36, width=1280, heads=20, kv_heads=20, hidden=5120, vocabulary=50257, gated=False, tied=True, rotary=False,
+        layer_norm=True, positions=1024,
+    ),
+    "gpt3-xl": Shape(
+        layers=24, width=2048, heads=16, kv_heads=16, hidden=8192, vocabulary=50257, gated=False, tied=True, rotary=False,
+        layer_norm=True, positions=2048,
+    ),
+    "gpt3-2.7b": Shape(
+        layers=32, width=2560, heads=32, kv_heads=32, hidden=10240, vocabulary=50257, gated=False, tied=True, rotary=False,
+        layer_norm=True, positions=2048,
+    ),
+    "opt-1.3b": Shape(
+        layers=24, width=2048, heads=32, kv_heads=32, hidden=8192, vocabulary=50272, gated=False, tied=True, rotary=False,
+        layer_norm=True, positions=2050,
+    ),
     "phi-1.5": Shape(
         layers=24, width=2048, heads=32, kv_heads=32, hidden=8192, vocabulary=51200, gated=False, layer_norm=True
     ),
@@ -68,11 +84,11 @@ SHAPES: Mapping[str, Shape] = {
 class Decoder(nn.Module):
     """(N, T) token ids → (N, vocabulary, T) scores."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, *, fused: bool = True) -> None:
         super().__init__()
         self.embed = nn.Embedding(shape.vocabulary, shape.width)
         self.positions = nn.Embedding(shape.positions, shape.width) if shape.positions else None
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(Block(shape, fused=fused) for _ in range(shape.layers))
         self.norm = _norm(shape)
         self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
         if shape.tied:
@@ -91,9 +107,9 @@ class Decoder(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward, each behind a norm and beside a residual."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, *, fused: bool) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.fused = shape, fused
         self.head_width = shape.width // shape.heads
         self.before = _norm(shape)
         self.query = nn.Linear(shape.width, shape.width, bias=False)
@@ -120,7 +136,12 @@ class Block(nn.Module):
         repeats = self.shape.heads // self.shape.kv_heads
         k, v = (part.repeat_interleave(repeats, 2) if repeats > 1 else part for part in (k, v))
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-        mixed: Tensor = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if self.fused:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            causal = torch.ones(t, t, dtype=torch.bool, device=x.device)
+            scores = q @ k.transpose(-1, -2) * self.head_width**-0.5
+            mixed = torch.softmax(torch.where(causal, scores, -1e4), dim=-1) @ v
         return mixed.transpose(1, 2).reshape(n, t, -1)
 
 
