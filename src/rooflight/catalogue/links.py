@@ -61,9 +61,7 @@ def collectives() -> tuple[Collective, ...]:
 
 def measured(gpu: str, collective: str, gpus: int) -> tuple[Collective, ...]:
     """What was measured for this GPU, collective and number of GPUs; () if nothing was."""
-    return tuple(
-        each for each in collectives() if (each.gpu, each.collective, each.gpus) == (gpu, collective, gpus)
-    )
+    return tuple(each for each in collectives() if (each.gpu, each.collective, each.gpus) == (gpu, collective, gpus))
 
 
 def _scaled(text: str, scale: float) -> float | None:

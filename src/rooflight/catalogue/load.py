@@ -33,7 +33,7 @@ def catalogue() -> tuple[GpuSpec, ...]:
 @cache
 def aliases() -> Mapping[str, tuple[str, ...]]:
     """Names that people use beside the entry's own, by entry."""
-    return {name: tuple(block.get("aliases", ())) for name, block in _blocks().items()}
+    return {name: block.get("aliases", ()) for name, block in _blocks().items()}
 
 
 @cache
@@ -54,7 +54,7 @@ def make_spec(name: str, block: Block) -> GpuSpec:
     per_second = block.get("gb_per_second") or block["bus_bits"] * block["gbit_per_pin"] / 8
     return GpuSpec(
         name=name,
-        driver_names=tuple(block["driver_names"]),
+        driver_names=block["driver_names"],
         memory_bytes=round(block["memory_gib"] * GIB),
         bytes_per_second=per_second * 1e9,
         flops_per_second=best(rates),
@@ -71,7 +71,7 @@ def make_spec(name: str, block: Block) -> GpuSpec:
         matrix_engine=target.matrix_engine,
         rates=rates,
         form_factor=block["form_factor"],
-        cooling=tuple(block.get("cooling", ())),
+        cooling=block.get("cooling", ()),
         psu_watts=block.get("psu_watts"),
         links=tuple(_link(name, link) for link in block.get("links", ())),
         unified_memory=block.get("unified_memory", False),
@@ -79,7 +79,7 @@ def make_spec(name: str, block: Block) -> GpuSpec:
         launch_usd=block.get("launch_usd"),
         launch_year=block.get("launch_year"),
         last_support=target.last_support,
-        conflicts=tuple(block.get("conflicts", ())),
+        conflicts=block.get("conflicts", ()),
     )
 
 

@@ -17,9 +17,7 @@ def parent_and_profile(name: str) -> tuple[str, tuple[int, int] | None]:
     return (name, None) if match is None else (match["card"], (int(match["compute"]), int(match["memory"])))
 
 
-def slice_of(
-    card: GpuSpec, profile: tuple[int, int], *, memory_bytes: int | None, units: int | None
-) -> GpuSpec | None:
+def slice_of(card: GpuSpec, profile: tuple[int, int], *, memory_bytes: int | None, units: int | None) -> GpuSpec | None:
     """The part of the card that an instance is; None for a card whose slices are not known.
 
     profile        compute slices and GB of memory, as in "1g.5gb"

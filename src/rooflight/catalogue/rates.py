@@ -13,6 +13,7 @@ from rooflight.core.types import Rate
 RATES = Path(__file__).with_name("rates.csv")
 SURE = ("verified", "table")  # by several published figures; by the vendor's table of instruction throughput
 
+ORDER = ("float64", "float32", "tfloat32", "bfloat16", "float16", "float8", "float6", "float4", "int8", "int4")
 # What PyTorch's matrix products sum in: float32, but for these.
 SUMS = {"float64": "float64", "int8": "int32", "int4": "int32"}
 
@@ -80,4 +81,4 @@ def best(rates: Iterable[Rate]) -> dict[str, float]:
     for rate in rates:
         if rate.accumulate == SUMS.get(rate.dtype, "float32"):
             fastest[rate.dtype] = max(rate.flops_per_second, fastest.get(rate.dtype, 0.0))
-    return fastest
+    return {dtype: fastest[dtype] for dtype in ORDER if dtype in fastest}

@@ -58,6 +58,16 @@ def show_rate(per_second: float | None, what: str = "samples") -> str:
     return f"{per_second:,.0f} {what}/s" if per_second >= 100 else f"{_digits(per_second)} {what}/s"
 
 
+def show_tera(rate: float | None) -> str:
+    """`9.89e14` → "989", for a column whose head says TFLOP/s or TB/s; "" for None."""
+    return "" if rate is None else _digits(rate / 1e12)
+
+
+def show_gibibytes(count: float | None) -> str:
+    """`85899345920` → "80", for a column whose head says GiB; "" for None."""
+    return "" if count is None else f"{count / 2**30:.3g}"
+
+
 def _scaled(value: float | None, step: float, prefixes: tuple[str, ...], unit: str) -> str:
     if value is None:
         return "unknown"
