@@ -44,9 +44,8 @@ class Case:
     recipe: Recipe
     batch: int
     setting: Setting
-    parallel: Literal["threads", "processes", "fsdp"] | None = None  # DataParallel, DistributedDataParallel, sharded
+    parallel: Literal["threads", "processes", "sharded"] | None = None  # DataParallel, DistributedDataParallel, sharded
     per_sample: float = 1.0  # what the metric counts in one sample: tokens of a sequence
-    recomputes: bool = False  # forward runs again in backward: activation checkpointing of every block
     repeats: int = 1  # micro-batches in what the row calls a step
 
 
@@ -60,7 +59,7 @@ PRECISIONS: Mapping[str, tuple[str, str]] = {  # dtype of products, of weights
 
 
 def case(row: Row) -> Case:
-    """What a row asks for.
+    """What a row asks for, of the sources that are known and of those whose models timm knows.
 
     raises  NotPredicted with the reason
     """
@@ -154,10 +153,9 @@ def _foundry(row: Row) -> Case:
         row=row,
         recipe=recipe,
         batch=_batch(row),
-        setting=_setting(row, tf32="all"),
-        parallel="fsdp",
+        setting=replace(_setting(row, tf32="all"), recomputes="act_ckpt=True" in row.notes),
+        parallel="sharded",
         per_sample=_sequence(row),
-        recomputes="act_ckpt=True" in row.notes,
     )
 
 
@@ -177,13 +175,13 @@ def _qwen(row: Row) -> Case:
     if row.model not in ("Qwen-7B LoRA", "Qwen-7B Full-parameter"):
         raise NotPredicted("quantised, multi-node or generating runs of Qwen")
     recipe = _tokens_recipe(row, "gpt:qwen-7b", optimizer="adamw")
-    recipe = replace(recipe, trainable="lora" if "LoRA" in row.model else "all", checkpointing=True)
+    recipe = replace(recipe, trainable="lora" if "LoRA" in row.model else "all")
     return Case(
         row=row,
         recipe=recipe,
         batch=_batch(row),
-        setting=_setting(row, tf32="all"),
-        parallel="fsdp" if row.gpus > 1 else None,
+        setting=replace(_setting(row, tf32="all"), recomputes=True),
+        parallel="sharded" if row.gpus > 1 else None,
         repeats=8,
     )
 
@@ -193,14 +191,17 @@ def _torchtune(row: Row) -> Case:
     if row.gpus > 1 or "8B" not in row.model:
         raise NotPredicted("offloaded or sharded finetuning")
     recipe = _tokens_recipe(row, "gpt:llama-3.1-8b", optimizer="sgd")
-    recipe = replace(recipe, trainable="lora" if "LoRA" in row.model else "all", checkpointing=True)
-    return Case(
-        row=row, recipe=recipe, batch=_batch(row), setting=_setting(row, tf32="all"), per_sample=_sequence(row)
-    )
+    recipe = replace(recipe, trainable="lora" if "LoRA" in row.model else "all")
+    setting = replace(_setting(row, tf32="all"), recomputes=True)
+    return Case(row=row, recipe=recipe, batch=_batch(row), setting=setting, per_sample=_sequence(row))
 
 
 def _library(row: Row, name: str | None = None) -> Case:
     """A source or a model that is not known: a step as timm's, of a model that a library knows by this name."""
+    import timm
+
+    if not timm.is_model(name or row.model):
+        raise NotPredicted(f"no builder for {row.model}")
     return Case(
         row=row,
         recipe=_recipe(row, f"timm:{name or row.model}", optimizer="sgd-momentum"),
@@ -243,6 +244,7 @@ EXAMPLES: Mapping[str, tuple[str, int | None]] = {
     "transformer-xl-base": ("zoo:transformer-xl-base", 192),
     "transformer-xl-large": ("zoo:transformer-xl-large", 384),
     "transformer-big wmt": ("zoo:transformer-big", 64),
+    "nnunet": ("zoo:nnunet", None),
     "maskrcnn_resnet50_fpn": ("zoo:mask-rcnn", None),
 }
 NEUSIGHT: Mapping[str, tuple[str, int | None]] = {
@@ -264,6 +266,8 @@ def _named(row: Row, names: Mapping[str, tuple[str, int | None]], *, optimizer: 
     recipe = _tokens_recipe(row, model, optimizer=optimizer) if text else _recipe(row, model, optimizer="sgd-momentum")
     if text:
         recipe = replace(recipe, input_shape=(row.seq_len or tokens or 1,), fused_attention=False)
+    elif model == "zoo:nnunet":  # the large batches are of slices, the small ones of volumes
+        recipe = replace(recipe, input_shape=(4, 192, 160) if _batch(row) >= 32 else (4, 128, 128, 128))
     elif "rcnn" in model:
         recipe = replace(recipe, input_shape=(3, 800, 1216))
     if "squad" in row.notes.lower() or "fine-tuning" in row.notes.lower():

@@ -106,6 +106,12 @@ def _rcnn(recipe: Recipe, **options: Any) -> Built:
     return Built(build=partial(Rcnn, **options))
 
 
+def _unet(recipe: Recipe) -> Built:
+    from benchmarks.accuracy.zoo.unet import Unet
+
+    return Built(build=partial(Unet, dims=len(recipe.input_shape) - 1))
+
+
 ZOO: dict[str, Callable[[Recipe], Built]] = {
     "bert-large-qa": partial(_bert, large=True, head=2),
     "bert-base-qa": partial(_bert, large=False, head=2),
@@ -116,6 +122,7 @@ ZOO: dict[str, Callable[[Recipe], Built]] = {
     "transformer-xl-base-640": partial(_transformer_xl, large=False, memory=640),
     "transformer-xl-large": partial(_transformer_xl, large=True, memory=384),
     "transformer-big": _transformer,
+    "nnunet": _unet,
     "mask-rcnn": partial(_rcnn, masks=True),
     "faster-rcnn": partial(_rcnn, masks=False),
     "mask-rcnn-101": partial(_rcnn, masks=True, layers=101),

@@ -3,50 +3,53 @@
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks.accuracy.cases import Case, NotPredicted, case
+from benchmarks.accuracy.cases import NotPredicted, case
+from benchmarks.accuracy.memory import ALLOCATOR, labels, peak
 from benchmarks.accuracy.predict import predict
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.score import Outcome
 from benchmarks.accuracy.traces import Traces
 from rooflight.estimate.shares import Shares
 
-LABELS = ("max_fit_batch",)
-
-
 def outcomes(
     rows: Sequence[Row], traces: Traces, shares: Shares, *, tell: Callable[[str], None] | None = None
 ) -> list[Outcome]:
-    """One outcome per row, in order."""
+    """The outcome of every row, in order; a row that tells which batches fit has one per batch."""
     found, said = [], time.monotonic()
     for number, row in enumerate(rows):
-        found.append(_outcome(row, traces, shares))
+        found += _outcomes(row, traces, shares)
         if tell and time.monotonic() - said > 20:
             said = time.monotonic()
             tell(f"{number + 1} of {len(rows)} rows, now {row.model}")
     return found
 
 
-def _outcome(row: Row, traces: Traces, shares: Shares) -> Outcome:
+def _outcomes(row: Row, traces: Traces, shares: Shares) -> list[Outcome]:
+    label = row.metric == "max_fit_batch" or (row.metric == "peak_memory_gib" and row.source not in ALLOCATOR)
     try:
         one = case(row)
-        value = predict(one, traces, shares)
+        traced = traces.get(one.recipe)
+        if label:
+            return [_outcome(row, float(ran), float(fits), metric="fits") for ran, fits in labels(one, traced)]
+        if row.metric == "peak_memory_gib":
+            return [_outcome(row, row.value, peak(one, traced))]
+        return [_outcome(row, row.value, predict(one, traces, shares))]
     except NotPredicted as reason:
-        return _without(row, str(reason))
-    return Outcome(**_common(row), predicted=value)
+        return [_outcome(row, row.value, None, str(reason), metric="fits" if label else row.metric)]
 
 
-def _without(row: Row, reason: str) -> Outcome:
-    return Outcome(**_common(row), predicted=None, reason=reason)
-
-
-def _common(row: Row) -> dict:
-    return {
-        "source": row.source,
-        "gpu": row.gpu,
-        "gpus": row.gpus,
-        "task": row.task,
-        "precision": row.precision or "",
-        "metric": row.metric,
-        "measured": row.value,
-        "model": row.model,
-    }
+def _outcome(
+    row: Row, measured: float, predicted: float | None, reason: str | None = None, metric: str | None = None
+) -> Outcome:
+    return Outcome(
+        source=row.source,
+        gpu=row.gpu,
+        gpus=row.gpus,
+        task=row.task,
+        precision=row.precision or "",
+        metric=metric or row.metric,
+        model=row.model,
+        measured=measured,
+        predicted=predicted,
+        reason=reason,
+    )

@@ -8,6 +8,7 @@ from rooflight.catalogue.find import find_published
 from rooflight.core.errors import SpecError
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.device import device
+from rooflight.estimate.parallel import Gang, gang_seconds
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import Step, step
 from rooflight.estimate.table import OpTable, without_phase
@@ -24,9 +25,9 @@ def gpu_spec(name: str) -> GpuSpec:
         raise NotPredicted(f"GPU {name}: not in the catalogue") from error
 
 
-def case_table(case: Case, traced: Traced) -> OpTable:
-    """The operators of the case's step, at its batch."""
-    whole = traced.at(case.batch)
+def case_table(case: Case, traced: Traced, *, batch: float | None = None) -> OpTable:
+    """The operators of the case's step, at its batch or another."""
+    whole = traced.at(batch or case.batch)
     return whole if case.recipe.optimizer or case.recipe.task == "infer" else without_phase(whole, "optimizer")
 
 
@@ -53,10 +54,31 @@ def to_metric(case: Case, seconds: float) -> float:
     raise NotPredicted(f"metric {case.row.metric} is not predicted")
 
 
+def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
+    """Seconds of the step on all of the case's GPUs.
+
+    raises  NotPredicted if the row does not say how they work together
+    """
+    if case.row.gpus == 1:
+        return one.seconds
+    if case.parallel is None:
+        raise NotPredicted("several GPUs, and no word of how they work together")
+    training = case.recipe.task == "train"
+    item = 2 if case.recipe.weights != "float32" else 4
+    gathered = 2 if case.parallel == "sharded" else item
+    return gang_seconds(
+        one,
+        Gang(gpus=case.row.gpus, how=case.parallel),
+        spec,
+        gradient_bytes=traced.parameters * item * training,
+        parameter_bytes=traced.parameters * gathered,
+    )
+
+
 def predict(case: Case, traces: Traces, shares: Shares) -> float:
     """
     raises  NotPredicted with the reason
     """
-    spec = gpu_spec(case.row.gpu)
-    table = case_table(case, traces.get(case.recipe))
-    return to_metric(case, case_step(case, table, spec, shares).seconds)
+    spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
+    one = case_step(case, case_table(case, traced), spec, shares)
+    return to_metric(case, case_seconds(case, traced, one, spec))

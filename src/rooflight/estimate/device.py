@@ -84,6 +84,11 @@ def matrix_rate(gpu: Device, dtype: str) -> tuple[float, str]:
     return best * gpu.headroom * (DUAL_ISSUE if engine == "vector" and _dual_issue(gpu.spec) else 1.0), engine
 
 
+def has_matrix_engine(spec: GpuSpec, dtype: str) -> bool:
+    """Does the device multiply matrices of this dtype elsewhere than in its ordinary lanes?"""
+    return any(rate.dtype == dtype and rate.engine == "matrix" for rate in spec.rates)
+
+
 def vector_rate(gpu: Device, dtype: str = "float32") -> float:
     """FLOP/s of the ordinary lanes, at the clock under load; float32 where the dtype has no rate of its own."""
     of_vector = [rate for rate in gpu.spec.rates if rate.engine == "vector"]

@@ -75,7 +75,9 @@ def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shar
     for kind in PRODUCT_KINDS:
         for dtype in table.dtypes_of(kind):
             chosen = product & ~single & table.kind(kind) & table.dtype(dtype)
-            reached = _reached(table, chosen, gpu, setting.product_dtype(kind, dtype), dtype, shares)
+            if not chosen.any():
+                continue
+            reached = _reached(table, chosen, kind, gpu, setting.product_dtype(kind, dtype), dtype, shares)
             if kind == "attention":
                 seconds[chosen] = table.flops[chosen] / (reached * _busy_units(table, gpu)[chosen])
             else:
@@ -85,10 +87,11 @@ def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shar
     return seconds
 
 
-def _reached(table: OpTable, chosen: Mask, gpu: Device, used: str, dtype: str, shares: Shares) -> Array:
+def _reached(
+    table: OpTable, chosen: Mask, kind: str, gpu: Device, used: str, dtype: str, shares: Shares
+) -> Array:
     """FLOP/s that long products of these operators, all of one kind and dtype, reach."""
     rate, engine = matrix_rate(gpu, used)
-    kind = next((name for name, mine in zip(table.kinds, chosen, strict=True) if mine), "")
     share = rate * shares[engine] * shares.get(kind, 1.0) * library_share(gpu, dtype, shares)
     if engine == "vector" and dtype != "float32":
         share *= shares["widened"]

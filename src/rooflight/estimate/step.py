@@ -19,6 +19,7 @@ class Step:
     seconds: float
     gpu_seconds: float
     host_seconds: float
+    backward_seconds: float  # of the GPU's
     by_bound: Mapping[str, float]
 
     @property
@@ -31,18 +32,23 @@ class Step:
 
 def step(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Step:
     """One step of a traced model on one GPU."""
+    backward = table.phase("backward")
     starts = np.ones(len(table), dtype=bool)
     if setting.compiled:
         fused = fuse(table)
         table, starts = fused.table, fused.starts
     busy = kernels(table, gpu, setting, shares)
     worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
+    if setting.recomputes:
+        again = float(worked[table.phase("forward")].sum())
+        worked[np.flatnonzero(backward)[:1]] += again
     issued = np.where(starts, _issue_seconds(table, setting, shares), 0.0)
     copied = setting.host_input_bytes / shares["host_copy"]
     return Step(
         seconds=copied + _finish(issued, worked),
         gpu_seconds=float(worked.sum()),
         host_seconds=float(issued.sum()),
+        backward_seconds=float(worked[backward].sum()),
         by_bound=_by_bound(busy, worked),
     )
 
