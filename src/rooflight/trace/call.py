@@ -32,6 +32,7 @@ class Cost:
     unread: tuple[str, ...] = ()  # arguments that are given for their shape only
     unwritten: tuple[str, ...] = ()  # arguments that the schema lets it change, and that it only reads
     sparse: str | None = None  # a table of which only as many bytes are read as the operator writes
+    written: int | None = None  # bytes, where only a part of what the operator may change is written
 
 
 Rule = Callable[[Call], Cost]

@@ -45,8 +45,9 @@ class CudaOperators(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _REPLACED:
             return _REPLACED[name](func, *args, **kwargs)
-        if isinstance(func, FunctionType) and func.__globals__ is F.__dict__:
-            with self:  # what it calls in turn may be replaced
+        composed = isinstance(func, FunctionType) and func.__globals__ is F.__dict__
+        if composed or func is torch.autograd.backward:
+            with self:  # what it calls in turn may be replaced; backward runs checkpointed layers again
                 return _unguarded(func)(*args, **kwargs)
         if _autocasting():
             args, kwargs = _autocast(name, args, kwargs)
@@ -54,8 +55,8 @@ class CudaOperators(TorchFunctionMode):
 
 
 @lru_cache(maxsize=256)
-def _unguarded(func: FunctionType) -> FunctionType:
-    """A function of torch.nn.functional that runs its body at once, where it would first ask for a mode like ours."""
+def _unguarded(func: Any) -> Callable[..., Any]:
+    """A Python function of torch that runs its body at once, where it would first ask for a mode like ours."""
     guards = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
     scope = func.__globals__ | dict.fromkeys(guards, lambda *_: False)
     copy = FunctionType(func.__code__, scope, func.__name__, func.__defaults__, func.__closure__)

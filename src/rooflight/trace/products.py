@@ -43,6 +43,14 @@ def _product(left: str, right: str) -> Rule:
     return rule
 
 
+def _with_vector(matrix: str) -> Rule:
+    def rule(call: Call) -> Cost:
+        m, k = call[matrix].shape
+        return Cost("matmul", 2 * m * k, (1, m, 1, k))
+
+    return rule
+
+
 def _linear(call: Call) -> Cost:
     n, k = call["weight"].shape
     product = (1, call["input"].numel() // k, n, k)
@@ -95,6 +103,9 @@ PRODUCTS: Mapping[str, Rule] = {
     "bmm": _product("self", "mat2"),
     "addmm": _product("mat1", "mat2"),
     "baddbmm": _product("batch1", "batch2"),
+    "addbmm": _product("batch1", "batch2"),
+    "mv": _with_vector("self"),
+    "addmv": _with_vector("mat"),
     "linear": _linear,
     "_scaled_dot_product_flash_attention_for_cpu": _attention(2),
     # the scores once more, then the gradients of V, of the scores, of Q and of K: five products of the same size

@@ -16,11 +16,14 @@ from rooflight.trace.call import Call, call_of, tensors, written_tensors
 from rooflight.trace.rules import op_cost
 from rooflight.trace.shapes import RESULTS
 
-# They hand out memory and put nothing into it, or wrap a number of the host: no work, so no Op. What they hand out is
-# followed all the same.
+# They hand out memory and put nothing into it, wrap a number of the host, or turn a tensor into a view: no work, so no
+# Op. What they hand out is followed all the same.
 _IDLE = frozenset(
-    {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")}
-    | {"aten::lift", "aten::lift_fresh"}
+    f"aten::{name}"
+    for name in (
+        *("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"),
+        *("lift", "lift_fresh", "detach_", "as_strided_", "squeeze_", "unsqueeze_", "t_", "transpose_", "resize_"),
+    )
 )
 
 

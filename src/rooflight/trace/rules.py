@@ -8,9 +8,10 @@ from torch import Tensor
 
 from rooflight.core.types import Op, Phase
 from rooflight.trace.call import Call, Cost, Rule, read_tensors, tensor_bytes, tensors, written_tensors
-from rooflight.trace.elementwise import ELEMENTWISE, NORMALIZATIONS, POOLS, REDUCTIONS
+from rooflight.trace.elementwise import ELEMENTWISE
 from rooflight.trace.moves import MOVES
 from rooflight.trace.products import PRODUCTS
+from rooflight.trace.reductions import NORMALIZATIONS, POOLS, REDUCTIONS
 from rooflight.trace.updates import UPDATES
 
 RULES: Mapping[str, Rule] = {
@@ -38,7 +39,9 @@ def op_cost(
     """
     rule = RULES.get(base_name(call.func))
     cost = rule(call) if rule else Cost("other", 0)
-    written = sum(map(tensor_bytes, written_tensors(call, cost.unwritten)))
+    written = cost.written
+    if written is None:
+        written = sum(map(tensor_bytes, written_tensors(call, cost.unwritten)))
     reads = [
         (tensor, written if name == cost.sparse else tensor_bytes(tensor))
         for name, tensor in read_tensors(call, cost.unread)
