@@ -21,7 +21,7 @@ from benchmarks.accuracy.predict import case_step, case_table, gpu_spec, to_metr
 from benchmarks.accuracy.rows import read_rows
 from benchmarks.accuracy.traces import Traces, default_folder
 from rooflight.core.types import GpuSpec
-from rooflight.estimate.shares import Shares
+from rooflight.estimate.shares import Shares, interval_class
 from rooflight.estimate.table import Array, OpTable
 
 
@@ -139,17 +139,53 @@ def as_shares(logs: Array, source: str) -> Shares:
     return Shares(values=values | {name: figure.about for name, figure in FIXED.items()}, intervals={}, source=source)
 
 
+def held_out(
+    chosen: Sequence[Point], key: Callable[[Point], str], *, rounds: int, begin: Array, tell: Callable[[str], None]
+) -> Array:
+    """log(predicted / measured) of each point, predicted by a fit that saw no point of the same key."""
+    found = np.zeros(len(chosen))
+    for fold in sorted({key(point) for point in chosen}):
+        inside = [key(point) == fold for point in chosen]
+        rest = [point for point, mine in zip(chosen, inside, strict=True) if not mine]
+        left = [point for point, mine in zip(chosen, inside, strict=True) if mine]
+        logs = fit(rest, rounds=rounds, begin=begin)
+        found[np.array(inside)] = errors(left, as_shares(logs, ""))
+        worst = np.abs(np.expm1(found[np.array(inside)]))
+        tell(f"without {fold}: {len(left)} rows, median {np.median(worst):.1%}, 90th percentile {np.quantile(worst, 0.9):.1%}")
+    return found
+
+
+def intervals(chosen: Sequence[Point], found: Array, shares: Shares) -> dict[str, list[float]]:
+    """By class of step: the 10th and 90th percentile of measured over predicted rates, every group of rows alike."""
+    classes: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for point, error, weight in zip(chosen, found, weights(chosen), strict=True):
+        one = case_step(point.case, point.table, point.spec, shares)
+        classes[interval_class(point.case.recipe.task, one.bound_by)].append((float(np.exp(error)), float(weight)))
+    return {name: [_quantile(members, 0.1), _quantile(members, 0.9)] for name, members in sorted(classes.items())}
+
+
+def _quantile(members: Sequence[tuple[float, float]], share: float) -> float:
+    ordered = sorted(members)
+    until = np.cumsum([weight for _, weight in ordered])
+    return round(ordered[int(np.searchsorted(until, share * until[-1]))][0], 4)
+
+
 def start() -> Array:
     return np.log([figure.about for figure in FIGURES.values()])
 
 
 def fit(
-    chosen: Sequence[Point], *, rounds: int = 8, tell: Callable[[str], None] = lambda _: None, damp: float = 0.15
+    chosen: Sequence[Point],
+    *,
+    rounds: int = 8,
+    begin: Array | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    damp: float = 0.15,
 ) -> Array:
     """Levenberg and Marquardt's method on the logarithms of the figures; residuals beyond `damp` count less."""
     about, width = start(), np.log([figure.within for figure in FIGURES.values()])
     weight = weights(chosen)
-    logs, trust = about.copy(), 1.0
+    logs, trust = (about if begin is None else begin).copy(), 1.0
     found = errors(chosen, as_shares(logs, ""))
 
     def loss(residual: Array, at: Array) -> float:
@@ -189,21 +225,33 @@ def _slopes(chosen: Sequence[Point], logs: Array, found: Array) -> Array:
 
 def main() -> int:
     arguments = _arguments()
-    chosen = points(single_gpu(arguments.calibration), Traces(arguments.cache, make=not arguments.traced_only))
-    logs = fit(sampled(chosen, arguments.rows), rounds=arguments.rounds, tell=lambda text: print(text, file=sys.stderr))
-    arguments.out.write_text(json.dumps(document(logs, chosen, arguments.calibration.name), indent=1) + "\n", encoding="utf-8")
+    found = points(single_gpu(arguments.calibration), Traces(arguments.cache, make=not arguments.traced_only))
+    chosen = sampled(found, arguments.rows)
+    _tell(f"{len(chosen)} of {len(found)} rows")
+    logs = fit(chosen, rounds=arguments.rounds, tell=_tell)
+    shares = as_shares(logs, f"benchmarks/fit_estimate.py on {arguments.calibration.name}, {datetime.now(UTC):%Y-%m-%d}")
+    out: dict[str, list[float]] = {}
+    if arguments.hold_out:
+        by_gpu = held_out(chosen, lambda point: point.spec.name, rounds=arguments.hold_out, begin=logs, tell=_tell)
+        out = intervals(chosen, by_gpu, shares)
+    arguments.out.write_text(json.dumps(document(shares, out, len(chosen)), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def document(logs: Array, chosen: Sequence[Point], name: str) -> dict[str, object]:
+def document(shares: Shares, out: Mapping[str, list[float]], rows: int) -> dict[str, object]:
     """What shares.json holds."""
-    figures = dict(zip(FIGURES, np.exp(logs).tolist(), strict=True)) | {n: figure.about for n, figure in FIXED.items()}
-    meanings = {name: figure.meaning for name, figure in (FIGURES | FIXED).items()}
+    meanings = {name: figure.meaning for name, figure in {**FIGURES, **FIXED}.items()}
     return {
-        "source": f"benchmarks/fit_estimate.py on {name} ({len(chosen)} rows), {datetime.now(UTC):%Y-%m-%d}",
-        "shares": {name: {"value": float(f"{value:.4g}"), "meaning": meanings[name]} for name, value in figures.items()},
-        "intervals": {},
+        "source": f"{shares.source}, {rows} rows",
+        "shares": {
+            name: {"value": float(f"{value:.4g}"), "meaning": meanings[name]} for name, value in shares.values.items()
+        },
+        "intervals": out,
     }
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def sampled(chosen: Sequence[Point], most: int) -> list[Point]:
@@ -225,6 +273,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--traced-only", action="store_true", help="use the rows whose traces are in the cache")
     parser.add_argument("--rows", type=int, default=40, help="at most so many rows of a group")
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--hold-out", type=int, default=3, help="rounds of each fit without one GPU; 0: no intervals")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from benchmarks.accuracy.cases import NotPredicted, case
 from benchmarks.accuracy.memory import ALLOCATOR, labels, peak
-from benchmarks.accuracy.predict import predict
+from benchmarks.accuracy.predict import Prediction, predict
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.score import Outcome
 from benchmarks.accuracy.traces import Traces
-from rooflight.estimate.shares import Shares
+from rooflight.estimate.shares import Shares, interval_class
 
 def outcomes(
     rows: Sequence[Row], traces: Traces, shares: Shares, *, tell: Callable[[str], None] | None = None
@@ -33,9 +34,20 @@ def _outcomes(row: Row, traces: Traces, shares: Shares) -> list[Outcome]:
             return [_outcome(row, float(ran), float(fits), metric="fits") for ran, fits in labels(one, traced)]
         if row.metric == "peak_memory_gib":
             return [_outcome(row, row.value, peak(one, traced))]
-        return [_outcome(row, row.value, predict(one, traces, shares))]
+        return [_rate(row, predict(one, traces, shares), shares)]
     except NotPredicted as reason:
         return [_outcome(row, row.value, None, str(reason), metric="fits" if label else row.metric)]
+
+
+def _rate(row: Row, found: Prediction, shares: Shares) -> Outcome:
+    """A predicted rate or time, and whether its interval held the measurement."""
+    outcome = _outcome(row, row.value, found.value)
+    name = interval_class(row.task, found.step.bound_by)
+    if name not in shares.intervals:
+        return outcome
+    low, high = shares.intervals[name]  # of measured over predicted rates
+    ratio = found.value / row.value if row.metric == "ms_per_step" else row.value / found.value
+    return replace(outcome, inside=low <= ratio <= high)
 
 
 def _outcome(

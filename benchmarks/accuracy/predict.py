@@ -1,5 +1,6 @@
 """What a case is predicted to measure: from the trace of its recipe, its GPU and its setting, to the row's own metric."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from benchmarks.accuracy.cases import Case, NotPredicted
@@ -75,10 +76,18 @@ def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
     )
 
 
-def predict(case: Case, traces: Traces, shares: Shares) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """In the row's metric, and the step on one GPU behind it."""
+
+    value: float
+    step: Step
+
+
+def predict(case: Case, traces: Traces, shares: Shares) -> Prediction:
     """
     raises  NotPredicted with the reason
     """
     spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
     one = case_step(case, case_table(case, traced), spec, shares)
-    return to_metric(case, case_seconds(case, traced, one, spec))
+    return Prediction(value=to_metric(case, case_seconds(case, traced, one, spec)), step=one)

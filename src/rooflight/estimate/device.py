@@ -84,6 +84,13 @@ def matrix_rate(gpu: Device, dtype: str) -> tuple[float, str]:
     return best * gpu.headroom * (DUAL_ISSUE if engine == "vector" and _dual_issue(gpu.spec) else 1.0), engine
 
 
+def product_dtype(gpu: Device, dtype: str) -> str:
+    """TensorFloat-32 only where it is faster than the lanes: on GeForce of the 30 series it is not, and cuDNN knows."""
+    if dtype == "tfloat32" and gpu.spec.flops_per_second.get("tfloat32", 0.0) <= 1.01 * vector_rate(gpu) / gpu.headroom:
+        return "float32"
+    return dtype
+
+
 def has_matrix_engine(spec: GpuSpec, dtype: str) -> bool:
     """Does the device multiply matrices of this dtype elsewhere than in its ordinary lanes?"""
     return any(rate.dtype == dtype and rate.engine == "matrix" for rate in spec.rates)

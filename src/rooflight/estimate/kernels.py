@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rooflight.estimate.device import Device, matrix_rate, vector_rate
+from rooflight.estimate.device import Device, matrix_rate, product_dtype, vector_rate
 from rooflight.estimate.products import Engine, product_seconds
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
@@ -77,7 +77,8 @@ def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shar
             chosen = product & ~single & table.kind(kind) & table.dtype(dtype)
             if not chosen.any():
                 continue
-            reached = _reached(table, chosen, kind, gpu, setting.product_dtype(kind, dtype), dtype, shares)
+            used = product_dtype(gpu, setting.product_dtype(kind, dtype))
+            reached = _reached(table, chosen, kind, gpu, used, dtype, shares)
             if kind == "attention":
                 seconds[chosen] = table.flops[chosen] / (reached * _busy_units(table, gpu)[chosen])
             else:
@@ -162,6 +163,6 @@ def _layout_bytes(table: OpTable, gpu: Device, setting: Setting, shares: Shares)
         return np.zeros(len(table))
     turned = table.kind("convolution") & ~depthwise(table)
     for dtype in table.dtypes_of("convolution"):
-        if matrix_rate(gpu, setting.product_dtype("convolution", dtype))[1] != "matrix":
+        if matrix_rate(gpu, product_dtype(gpu, setting.product_dtype("convolution", dtype)))[1] != "matrix":
             turned &= ~table.dtype(dtype)
     return np.where(turned, 2.0 * shares["turned"] * table.bytes, 0.0)

@@ -22,6 +22,11 @@ class Shares:
         return self.values.get(name, otherwise)
 
 
+def interval_class(task: str, bound_by: str) -> str:
+    """Which interval a step gets: a host differs from another more than a kernel does."""
+    return f"{task}, {'launch' if bound_by == 'launch' else 'kernels'}"
+
+
 @cache
 def load_shares() -> Shares:
     """The figures that come with the package, as benchmarks/fit_estimate.py wrote them."""
