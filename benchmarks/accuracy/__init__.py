@@ -1,0 +1,1 @@
+"""Predictions scored against published measurements: `python -m benchmarks.accuracy TRUTH.csv`."""

@@ -1,0 +1,52 @@
+"""Memory of a case: peaks in the unit of the row, and labels of which batches fit."""
+
+import re
+
+from benchmarks.accuracy.cases import Case, NotPredicted
+from benchmarks.accuracy.predict import case_table, gpu_spec
+from benchmarks.accuracy.traces import Traced
+from rooflight.estimate.footprint import Footprint, footprint
+
+GIB = 2**30
+
+# What each source read: torch's allocator, in tensors or in segments, or the driver's count of the process.
+ALLOCATOR = ("facebookresearch/detectron2", "Lightning-AI/litgpt", "pytorch/torchtune", "QwenLM/Qwen")
+
+
+def case_footprint(case: Case, traced: Traced, *, batch: float, limited: bool) -> Footprint:
+    """
+    raises  NotPredicted if the run saves activations in a way that its trace does not show
+    """
+    if case.setting.recomputes:
+        raise NotPredicted("memory with activation checkpointing is not traced")
+    if case.parallel == "sharded":
+        raise NotPredicted("memory of sharded weights is not traced")
+    table = case_table(case, traced, batch=batch)
+    alive = traced.blocks_at(batch)
+    last = len(table) - 1
+    trains = case.recipe.optimizer is not None
+    blocks = [
+        (int(size), int(first), min(int(end), last))
+        for size, first, end, role in zip(alive.bytes, alive.first, alive.last, alive.roles, strict=True)
+        if first <= last and (trains or role != "optimizer_state")
+    ]
+    return footprint(table, blocks, gpu_spec(case.row.gpu), case.setting, limited=limited)
+
+
+def peak(case: Case, traced: Traced) -> float:
+    """GiB at the peak, as the row's source counts them.
+
+    raises  NotPredicted for a source whose figures are labels, not truths
+    """
+    if case.row.source not in ALLOCATOR:
+        raise NotPredicted("memory as nvidia-smi tells it, with the cache: counted as a label")
+    found = case_footprint(case, traced, batch=case.batch, limited=False)
+    return found.allocated_bytes / GIB
+
+
+def labels(case: Case, traced: Traced) -> list[tuple[bool, bool]]:
+    """(did it run, is it predicted to fit) of the batches that a row tells of."""
+    told = [(case.batch, True)]
+    if larger := re.search(r"the next larger batch (\d+)", case.row.notes):
+        told.append((int(larger[1]), False))
+    return [(ran, case_footprint(case, traced, batch=batch, limited=True).fits) for batch, ran in told]

@@ -1,0 +1,93 @@
+"""What a case is predicted to measure: from the trace of its recipe, its GPU and its setting, to the row's own metric."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from benchmarks.accuracy.cases import Case, NotPredicted
+from benchmarks.accuracy.traces import Traced, Traces
+from rooflight.catalogue.find import find_published
+from rooflight.core.errors import SpecError
+from rooflight.core.types import GpuSpec
+from rooflight.estimate.device import device
+from rooflight.estimate.parallel import Gang, gang_seconds
+from rooflight.estimate.shares import Shares
+from rooflight.estimate.step import Step, step
+from rooflight.estimate.table import OpTable, without_phase
+
+
+@lru_cache(maxsize=512)
+def gpu_spec(name: str) -> GpuSpec:
+    """
+    raises  NotPredicted if the catalogue has no GPU of this name
+    """
+    try:
+        return find_published(name)
+    except SpecError as error:
+        raise NotPredicted(f"GPU {name}: not in the catalogue") from error
+
+
+def case_table(case: Case, traced: Traced, *, batch: float | None = None) -> OpTable:
+    """The operators of the case's step, at its batch or another."""
+    whole = traced.at(batch or case.batch)
+    return whole if case.recipe.optimizer or case.recipe.task == "infer" else without_phase(whole, "optimizer")
+
+
+def case_step(case: Case, table: OpTable, spec: GpuSpec, shares: Shares) -> Step:
+    """
+    raises  NotPredicted if the GPU lacks what the step computes in
+    """
+    try:
+        return step(table, device(spec, shares), case.setting, shares)
+    except SpecError as error:
+        raise NotPredicted(f"GPU {case.row.gpu}: {error}") from error
+
+
+def to_metric(case: Case, seconds: float) -> float:
+    """Seconds of a step in the unit that the row counts in.
+
+    raises  NotPredicted for a metric without a rule
+    """
+    samples = case.batch * case.per_sample * case.row.gpus
+    if case.row.metric == "ms_per_step":
+        return 1000.0 * seconds * case.repeats
+    if case.row.metric in ("samples_per_s", "tokens_per_s"):
+        return samples / seconds
+    raise NotPredicted(f"metric {case.row.metric} is not predicted")
+
+
+def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
+    """Seconds of the step on all of the case's GPUs.
+
+    raises  NotPredicted if the row does not say how they work together
+    """
+    if case.row.gpus == 1:
+        return one.seconds
+    if case.parallel is None:
+        raise NotPredicted("several GPUs, and no word of how they work together")
+    training = case.recipe.task == "train"
+    item = 2 if case.recipe.weights != "float32" else 4
+    gathered = 2 if case.parallel == "sharded" else item
+    return gang_seconds(
+        one,
+        Gang(gpus=case.row.gpus, how=case.parallel),
+        spec,
+        gradient_bytes=traced.parameters * item * training,
+        parameter_bytes=traced.parameters * gathered,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """In the row's metric, and the step on one GPU behind it."""
+
+    value: float
+    step: Step
+
+
+def predict(case: Case, traces: Traces, shares: Shares) -> Prediction:
+    """
+    raises  NotPredicted with the reason
+    """
+    spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
+    one = case_step(case, case_table(case, traced), spec, shares)
+    return Prediction(value=to_metric(case, case_seconds(case, traced, one, spec)), step=one)

@@ -1,0 +1,171 @@
+"""Traces of recipes, kept on disk: two batches each, from which every other one follows."""
+
+import hashlib
+import os
+import pickle
+import tempfile
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy.cases import NotPredicted, Recipe
+from rooflight.core.types import Trace
+from rooflight.estimate.table import Array, Index, OpTable, at_batch, table
+
+BATCHES = (4, 8)  # small enough for any model, large enough that no tensor is broadcast by chance
+PACKAGES = ("torch", "timm", "torchvision", "transformers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """Lifetimes as columns: bytes, first and last operator, and role of every block."""
+
+    bytes: Array
+    first: Index
+    last: Index
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """What a recipe asks for at two batches."""
+
+    parameters: int
+    parameter_bytes: int
+    tables: tuple[OpTable, OpTable]
+    blocks: tuple[Blocks, Blocks]
+
+    def at(self, batch: float) -> OpTable:
+        return at_batch(*self.tables, samples=batch)
+
+    def blocks_at(self, batch: float) -> Blocks:
+        small, large = self.blocks
+        if len(small.bytes) != len(large.bytes):
+            raise NotPredicted("the lifetimes of tensors change with the batch")
+        share = (batch - BATCHES[0]) / (BATCHES[1] - BATCHES[0])
+        return replace(small, bytes=small.bytes + share * (large.bytes - small.bytes))
+
+
+def default_folder() -> Path:
+    """The user's cache, never the checkout."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path(tempfile.gettempdir())) / "rooflight-traces"
+
+
+class Traces:
+    """Traces by recipe, made when first asked for. A recipe that failed is remembered with its reason."""
+
+    def __init__(self, folder: Path, *, make: bool = True) -> None:
+        self.folder = folder
+        self.make = make
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, recipe: Recipe) -> Traced:
+        """
+        raises  NotPredicted if the model cannot be built or traced, with the reason
+        """
+        recipe = self._plainest(recipe)
+        path = self.folder / f"{_key(recipe)}.pickle"
+        if not path.exists():
+            if not self.make:
+                raise NotPredicted("not traced yet")
+            try:
+                found: Traced | str = make_traces(recipe)
+            except NotPredicted as reason:
+                found = str(reason)
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(pickle.dumps(found))
+            partial.replace(path)
+        kept = _read(path)
+        if isinstance(kept, str):
+            raise NotPredicted(kept)
+        return kept
+
+
+    def _plainest(self, recipe: Recipe) -> Recipe:
+        """The recipe that gives the same trace as others do: whether attention is fused matters to models that have it."""
+        if recipe.fused_attention:
+            return recipe
+        fused = replace(recipe, task="infer", optimizer=None, fused_attention=True)
+        return recipe if "attention" in self.get(fused).tables[0].kinds else replace(recipe, fused_attention=True)
+
+
+@lru_cache(maxsize=300)
+def _read(path: Path) -> Traced | str:
+    found: Traced | str = pickle.loads(path.read_bytes())
+    return found
+
+
+def make_traces(recipe: Recipe) -> Traced:
+    """Trace a recipe at two batches.
+
+    raises  NotPredicted with the reason
+    """
+    traces = [_trace(recipe, batch) for batch in BATCHES]
+    tables = (table(traces[0]), table(traces[1]))
+    if tables[0].names != tables[1].names:
+        raise NotPredicted("the operators change with the batch")
+    return Traced(
+        parameters=traces[0].parameters,
+        parameter_bytes=traces[0].parameter_bytes,
+        tables=tables,
+        blocks=(_blocks(traces[0]), _blocks(traces[1])),
+    )
+
+
+def _trace(recipe: Recipe, batch: int) -> Trace:
+    from benchmarks.accuracy.models import built
+    from rooflight.core.types import Workload
+    from rooflight.trace.tracer import trace
+
+    model = built(recipe)
+    workload = Workload(
+        model=recipe.model,
+        task="train" if recipe.task == "train" else "infer",
+        batch=batch,
+        input_shape=recipe.input_shape,
+        dtype=recipe.dtype,
+        parameter_dtype=recipe.weights,
+        optimizer=(recipe.optimizer or "sgd") if recipe.task == "train" else None,
+        checkpointing=recipe.checkpointing,
+        trainable=recipe.trainable,
+    )
+    try:
+        return trace(model.build, workload, make_input=model.make_input, loss=first_loss)
+    except Exception as error:  # any model of a library may fail in any way; the reason is counted, not hidden
+        raise NotPredicted(f"cannot be traced: {type(error).__name__}: {str(error)[:160]}") from error
+
+
+def first_loss(found: Any, target: Any) -> Any:
+    """Cross entropy of a model's first output: some give a second head's beside it in training."""
+    import torch
+
+    return torch.nn.functional.cross_entropy(found[0] if isinstance(found, tuple | list) else found, target)
+
+
+def _blocks(trace: Trace) -> Blocks:
+    alive = trace.lifetimes
+    return Blocks(
+        bytes=np.array([block.bytes for block in alive], dtype=float),
+        first=np.array([block.first_op for block in alive], dtype=np.int64),
+        last=np.array([block.last_op for block in alive], dtype=np.int64),
+        roles=tuple(block.role for block in alive),
+    )
+
+
+def _key(recipe: Recipe) -> str:
+    """Name of a recipe's file: the model to be read by a person, the rest as a digest with the versions."""
+    versions = [f"{name} {_version(name)}" for name in PACKAGES]
+    digest = hashlib.sha256(repr((recipe, BATCHES, versions)).encode()).hexdigest()[:16]
+    return f"{recipe.model.replace(':', '-').replace('/', '_')}-{recipe.task}-{digest}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,284 @@
+"""Fit the figures of estimate/shares.json on published measurements: `python -m benchmarks.fit_estimate CALIBRATION.csv`.
+
+Least squares on log(predicted / measured) of single-GPU rates, every group of rows (source, GPU, task, precision, layout)
+with the same weight, large residuals damped, and each figure held near what is known of it by a prior: a few hundred
+rows of a few cards must not bend what is to hold for all of them.
+"""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy.cases import Case, NotPredicted, case
+from benchmarks.accuracy.predict import case_step, case_table, gpu_spec, to_metric
+from benchmarks.accuracy.rows import read_rows
+from benchmarks.accuracy.traces import Traces, default_folder
+from rooflight.core.types import GpuSpec
+from rooflight.estimate.shares import Shares, interval_class
+from rooflight.estimate.table import Array, OpTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure to fit: what it is known to be about, how far it may stray (a factor), and what it means."""
+
+    about: float
+    within: float
+    meaning: str
+
+
+FIGURES: Mapping[str, Figure] = {
+    "matrix": Figure(about=0.85, within=1.2, meaning="share of the matrix engines' dense peak that long products reach"),
+    "vector": Figure(about=0.85, within=1.2, meaning="the same of the ordinary lanes"),
+    "convolution": Figure(about=0.8, within=1.4, meaning="what a convolution reaches of that"),
+    "attention": Figure(about=0.6, within=1.4, meaning="what fused attention reaches of that"),
+    "convolution_backward": Figure(about=0.85, within=1.3, meaning="its gradients against it"),
+    "attention_backward": Figure(about=0.75, within=1.3, meaning="the gradients of fused attention against it"),
+    "misaligned": Figure(about=0.8, within=1.2, meaning="what each halving of the 16 bytes loaded at once leaves of a product"),
+    "widened": Figure(about=0.9, within=1.2, meaning="what is left where float16 is widened to float32 on the way in"),
+    "recurrent": Figure(about=0.5, within=1.5, meaning="what a recurrent layer reaches of that"),
+    "depthwise": Figure(about=0.3, within=2.0, meaning="share of the lanes' peak in a depthwise convolution"),
+    "depthwise_backward": Figure(about=0.15, within=2.0, meaning="the same for its gradients"),
+    "fill": Figure(about=64.0, within=2.0, meaning="multiply-adds per element that starting and ending a tile cost"),
+    "l2": Figure(about=0.6, within=1.4, meaning="share of L2's rate (64 bytes per unit and clock)"),
+    "memory_elementwise": Figure(about=0.88, within=1.1, meaning="share of the memory's rate: elementwise operators"),
+    "memory_normalization": Figure(about=0.8, within=1.3, meaning="norms"),
+    "memory_reduction": Figure(about=0.7, within=1.4, meaning="reductions, softmax"),
+    "memory_pool": Figure(about=0.6, within=1.4, meaning="pooling"),
+    "memory_copy": Figure(about=0.75, within=1.3, meaning="copies"),
+    "memory_product": Figure(about=0.8, within=1.2, meaning="products"),
+    "overlap": Figure(about=3.0, within=1.5, meaning="exponent that joins arithmetic and memory: 1 adds, infinity overlaps"),
+    "turned": Figure(about=0.7, within=1.5, meaning="how much of a convolution's tensors is turned to channels last and back"),
+    "kernel_seconds": Figure(about=2.5e-6, within=1.5, meaning="start and end of a kernel on the GPU"),
+    "geforce_clock": Figure(about=1.08, within=1.05, meaning="clock under load over the published one: GeForce and TITAN"),
+    "winograd": Figure(about=1.8, within=1.2, meaning="what 3 × 3 convolutions gain by Winograd's algorithm on the lanes"),
+    "amd": Figure(about=0.8, within=1.3, meaning="what AMD's libraries reach of what NVIDIA's do"),
+    "amd_reference": Figure(about=0.2, within=2.0, meaning="what MIOpen's reference kernels (RDNA 1, float16) reach of that"),
+    "issue_module": Figure(about=40e-6, within=1.5, meaning="host: seconds per operator with weights, forward"),
+    "issue_function": Figure(about=15e-6, within=1.5, meaning="host: seconds per other operator, forward"),
+    "issue_grad": Figure(about=1.5, within=1.4, meaning="host: forward with gradients over forward without"),
+    "issue_backward": Figure(about=1.5, within=1.5, meaning="host: backward over forward without gradients"),
+    "issue_pass": Figure(about=1e-3, within=2.0, meaning="host: seconds to begin and end a pass"),
+    "host_copy": Figure(about=4e9, within=2.0, meaning="bytes per second of a batch from ordinary host memory"),
+}  # fmt: skip
+
+# No row of the calibration runs these: they stay what is known of them.
+FIXED: Mapping[str, Figure] = {
+    "issue_compiled": Figure(about=5e-6, within=1.0, meaning="host: seconds per kernel of a compiled step"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One row with all that does not change while fitting."""
+
+    case: Case
+    table: OpTable
+    spec: GpuSpec
+    group: tuple[str, ...]
+
+
+def points(cases: Sequence[Case], traces: Traces) -> list[Point]:
+    """The cases that can be predicted."""
+    found = []
+    for one in cases:
+        try:
+            spec = gpu_spec(one.row.gpu)
+            found.append(Point(case=one, table=case_table(one, traces.get(one.recipe)), spec=spec, group=group(one)))
+        except NotPredicted:
+            continue
+    return found
+
+
+def group(one: Case) -> tuple[str, ...]:
+    row = one.row
+    return (row.source, row.gpu, row.task, row.precision or "", row.memory_format or "", str(row.version))
+
+
+def single_gpu(path: Path) -> list[Case]:
+    """The throughput rows of one GPU in a file."""
+    found = []
+    for row in read_rows(path):
+        if row.gpus != 1 or row.metric not in ("samples_per_s", "ms_per_step", "tokens_per_s"):
+            continue
+        try:
+            found.append(case(row))
+        except NotPredicted:
+            continue
+    return found
+
+
+def errors(chosen: Sequence[Point], shares: Shares) -> Array:
+    """log(predicted / measured) seconds of each point."""
+    found = []
+    for point in chosen:
+        seconds = case_step(point.case, point.table, point.spec, shares).seconds
+        value = to_metric(point.case, seconds)
+        sign = 1.0 if point.case.row.metric == "ms_per_step" else -1.0
+        found.append(sign * np.log(value / point.case.row.value))
+    return np.array(found)
+
+
+def weights(chosen: Sequence[Point]) -> Array:
+    """Every group of rows weighs the same, as its square root: a group of one is not to be believed as one of hundreds."""
+    count: dict[tuple[str, ...], int] = defaultdict(int)
+    for point in chosen:
+        count[point.group] += 1
+    return np.array([min(1.0, (10.0 / count[point.group]) ** 0.5) for point in chosen])
+
+
+def as_shares(logs: Array, source: str) -> Shares:
+    values = dict(zip(FIGURES, np.exp(logs).tolist(), strict=True))
+    return Shares(values=values | {name: figure.about for name, figure in FIXED.items()}, intervals={}, source=source)
+
+
+def held_out(
+    chosen: Sequence[Point], key: Callable[[Point], str], *, rounds: int, begin: Array, tell: Callable[[str], None]
+) -> Array:
+    """log(predicted / measured) of each point, predicted by a fit that saw no point of the same key."""
+    found = np.zeros(len(chosen))
+    for fold in sorted({key(point) for point in chosen}):
+        inside = [key(point) == fold for point in chosen]
+        rest = [point for point, mine in zip(chosen, inside, strict=True) if not mine]
+        left = [point for point, mine in zip(chosen, inside, strict=True) if mine]
+        logs = fit(rest, rounds=rounds, begin=begin)
+        found[np.array(inside)] = errors(left, as_shares(logs, ""))
+        worst = np.abs(np.expm1(found[np.array(inside)]))
+        tell(f"without {fold}: {len(left)} rows, median {np.median(worst):.1%}, 90th percentile {np.quantile(worst, 0.9):.1%}")
+    return found
+
+
+def intervals(chosen: Sequence[Point], found: Array, shares: Shares) -> dict[str, list[float]]:
+    """By class of step: the 10th and 90th percentile of measured over predicted rates, every group of rows alike."""
+    classes: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for point, error, weight in zip(chosen, found, weights(chosen), strict=True):
+        one = case_step(point.case, point.table, point.spec, shares)
+        classes[interval_class(point.case.recipe.task, one.bound_by)].append((float(np.exp(error)), float(weight)))
+    return {name: [_quantile(members, 0.1), _quantile(members, 0.9)] for name, members in sorted(classes.items())}
+
+
+def _quantile(members: Sequence[tuple[float, float]], share: float) -> float:
+    ordered = sorted(members)
+    until = np.cumsum([weight for _, weight in ordered])
+    return round(ordered[int(np.searchsorted(until, share * until[-1]))][0], 4)
+
+
+def start() -> Array:
+    return np.log([figure.about for figure in FIGURES.values()])
+
+
+def fit(
+    chosen: Sequence[Point],
+    *,
+    rounds: int = 8,
+    begin: Array | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    damp: float = 0.15,
+) -> Array:
+    """Levenberg and Marquardt's method on the logarithms of the figures; residuals beyond `damp` count less."""
+    about, width = start(), np.log([figure.within for figure in FIGURES.values()])
+    weight = weights(chosen)
+    logs, trust = (about if begin is None else begin).copy(), 1.0
+    found = errors(chosen, as_shares(logs, ""))
+
+    def loss(residual: Array, at: Array) -> float:
+        robust = 2 * damp**2 * (np.sqrt(1 + (residual / damp) ** 2) - 1)
+        return float((weight**2 * robust).sum() + PRIOR * (((at - about) / width) ** 2).sum())
+
+    best = loss(found, logs)
+    for number in range(rounds):
+        slopes = _slopes(chosen, logs, found)
+        robust = weight**2 / np.sqrt(1 + (found / damp) ** 2)
+        gradient = slopes.T @ (robust * found) + PRIOR * (logs - about) / width**2
+        normal = slopes.T @ (robust[:, None] * slopes) + np.diag(PRIOR / width**2)
+        for _ in range(6):
+            step = np.linalg.solve(normal + trust * np.diag(np.diag(normal)), -gradient)
+            tried = logs + step
+            new = errors(chosen, as_shares(tried, ""))
+            if (value := loss(new, tried)) < best:
+                logs, found, best, trust = tried, new, value, trust / 5
+                break
+            trust *= 4
+        tell(f"round {number}: loss {best:.3f}, median error {np.median(np.abs(np.expm1(found))):.3%}")
+    return logs
+
+
+PRIOR = 0.05  # of one figure at the edge of its range, against a squared log error of one row
+
+
+def _slopes(chosen: Sequence[Point], logs: Array, found: Array) -> Array:
+    width = 0.02
+    columns = []
+    for index in range(len(logs)):
+        moved = logs.copy()
+        moved[index] += width
+        columns.append((errors(chosen, as_shares(moved, "")) - found) / width)
+    return np.stack(columns, axis=1)
+
+
+def main() -> int:
+    arguments = _arguments()
+    found = points(single_gpu(arguments.calibration), Traces(arguments.cache, make=not arguments.traced_only))
+    chosen = sampled(found, arguments.rows)
+    _tell(f"{len(chosen)} of {len(found)} rows")
+    logs = fit(chosen, rounds=arguments.rounds, tell=_tell)
+    shares = as_shares(logs, f"benchmarks/fit_estimate.py on {arguments.calibration.name}, {datetime.now(UTC):%Y-%m-%d}")
+    out: dict[str, list[float]] = {}
+    if arguments.hold_out:
+        by_gpu = held_out(chosen, lambda point: point.spec.name, rounds=arguments.hold_out, begin=logs, tell=_tell)
+        out = intervals(chosen, by_gpu, shares)
+    arguments.out.write_text(json.dumps(document(shares, out, len(chosen)), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def document(shares: Shares, out: Mapping[str, list[float]], rows: int) -> dict[str, object]:
+    """What shares.json holds."""
+    meanings = {name: figure.meaning for name, figure in {**FIGURES, **FIXED}.items()}
+    return {
+        "source": f"{shares.source}, {rows} rows",
+        "shares": {
+            name: {"value": float(f"{value:.4g}"), "meaning": meanings[name]} for name, value in shares.values.items()
+        },
+        "intervals": out,
+    }
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def sampled(chosen: Sequence[Point], most: int) -> list[Point]:
+    """At most so many points of every group, evenly over it, in the order of the models' names."""
+    groups: dict[tuple[str, ...], list[Point]] = defaultdict(list)
+    for point in sorted(chosen, key=lambda point: point.case.row.model):
+        groups[point.group].append(point)
+    kept = []
+    for members in groups.values():
+        every = max(1, -(-len(members) // most))
+        kept += members[::every]
+    return kept
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("calibration", type=Path)
+    parser.add_argument("--cache", type=Path, default=default_folder(), help="folder that keeps traces")
+    parser.add_argument("--traced-only", action="store_true", help="use the rows whose traces are in the cache")
+    parser.add_argument("--rows", type=int, default=40, help="at most so many rows of a group")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--hold-out", type=int, default=3, help="rounds of each fit without one GPU; 0: no intervals")
+    parser.add_argument("--out", type=Path, default=OUT)
+    return parser.parse_args()
+
+
+OUT = Path(__file__).resolve().parents[1] / "src" / "rooflight" / "estimate" / "shares.json"
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""What a step needs of a GPU's memory: the tensors of its trace, what operators take for themselves, the allocator's rounding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rooflight.core.types import GpuSpec
+from rooflight.estimate.allocator import Reserved, play
+from rooflight.estimate.device import has_matrix_engine
+from rooflight.estimate.kernels import depthwise
+from rooflight.estimate.setting import Setting
+from rooflight.estimate.table import Array, OpTable
+
+MIB = 2**20
+
+# What the driver keeps of the sticker's memory, and what a process takes for its context, the kernels of torch, cuBLAS
+# and cuDNN. A 24 GB RTX 3090 reports 24,268 MiB to torch, of which some 450 MiB go to the context (nvidia-smi after
+# the first kernel, torch 1.12 to 2.4); a headless data centre card keeps as little.
+DRIVER_SHARE = 0.986
+CONTEXT_BYTES = 450 * MIB
+
+# torch keeps one workspace for cuBLAS per handle and stream: CUBLAS_WORKSPACE_CONFIG's default, :4096:2:16:8; 32 MiB on Hopper
+CUBLAS_BYTES = 8_519_680
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """Bytes at the peak: of tensors, of the allocator's blocks and segments, and of the process as the driver counts it."""
+
+    allocated_bytes: int
+    reserved_bytes: int
+    process_bytes: int
+    fits: bool
+
+
+def usable_bytes(spec: GpuSpec) -> float:
+    """What is left for the allocator's segments."""
+    return spec.memory_bytes * DRIVER_SHARE - CONTEXT_BYTES
+
+
+def footprint(
+    table: OpTable, blocks: Sequence[tuple[int, int, int]], spec: GpuSpec, setting: Setting, *, limited: bool = True
+) -> Footprint:
+    """Play the step's blocks (bytes, first operator, last operator) through the allocator.
+
+    limited  False: as if the device had any amount of memory
+    """
+    always = [(CUBLAS_BYTES, 0, len(table) - 1)] if table.kind("matmul").any() else []
+    limit = usable_bytes(spec) if limited else float("inf")
+    workspaces = [int(size) for size in workspace_bytes(table, spec, setting)]
+    found: Reserved = play([*always, *blocks], workspaces, limit)
+    return Footprint(
+        allocated_bytes=found.allocated_bytes,
+        reserved_bytes=found.reserved_bytes,
+        process_bytes=found.reserved_bytes + CONTEXT_BYTES,
+        fits=found.fits,
+    )
+
+
+def workspace_bytes(table: OpTable, spec: GpuSpec, setting: Setting) -> Array:
+    """Bytes that each operator takes while it runs: a convolution's tensors turned to channels last for Tensor Cores."""
+    turned = table.kind("convolution") & ~depthwise(table)
+    for dtype in table.dtypes_of("convolution"):
+        if setting.channels_last or not has_matrix_engine(spec, setting.product_dtype("convolution", dtype)):
+            turned &= ~table.dtype(dtype)
+    return np.where(turned, table.bytes, 0.0)

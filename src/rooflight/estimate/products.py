@@ -1,0 +1,45 @@
+"""Matrix products on tiles: how long one keeps the units of a GPU busy, from its shape.
+
+A product (M, N, K) is cut into tiles of rows × columns of its result. One unit works on one tile at a time, and streams
+K through it: tiles that hang over the edge, units that have no tile in the last wave, and a K too short to fill the
+pipeline cost time that the FLOP count does not show. A library picks the tile; so does this, among a few.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rooflight.estimate.table import Array
+
+# The tiles that CUTLASS and cuBLAS choose from, rows × columns; skinny ones serve small or grouped products.
+TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 32))
+
+SHORTEST_SPLIT = 256  # of K: a shorter piece is not worth another unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What runs the products: all units together."""
+
+    units: float
+    flops_per_second: Array | float  # at the share that long products reach
+    feed_bytes_per_second: float  # from L2 into the units
+    fill: float  # of K: multiply-adds per element of the result that starting and ending a tile cost
+
+
+def product_seconds(batch: Array, rows: Array, columns: Array, depth: Array, item: Array, engine: Engine) -> Array:
+    """Least time of `batch` products (rows × depth) · (depth × columns), over the tiles; items are `item` bytes.
+
+    Few tiles and a long K: K is split over idle units, which add their parts up through L2 afterwards.
+    """
+    best = np.full(len(rows), np.inf)
+    for tall, wide in TILES:
+        tiles = batch * np.ceil(rows / tall) * np.ceil(columns / wide)
+        split = np.maximum(1.0, np.minimum(np.floor(engine.units / np.maximum(tiles, 1.0)), depth // SHORTEST_SPLIT))
+        waves = np.ceil(tiles * split / engine.units)
+        length = depth / split + engine.fill
+        compute = 2.0 * tall * wide * length / engine.flops_per_second
+        feed = (tall + wide) * length * item / engine.feed_bytes_per_second
+        adding_up = np.where(split > 1, 8.0 * split * batch * rows * columns / engine.feed_bytes_per_second, 0.0)
+        best = np.minimum(best, waves * engine.units * np.maximum(compute, feed) + adding_up)
+    return best

@@ -1,0 +1,91 @@
+"""Seconds of one step on one GPU: the host issues operators, the GPU works them off, the later of the two is the step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rooflight.estimate.device import Device
+from rooflight.estimate.fusion import fuse
+from rooflight.estimate.kernels import PRODUCT_KINDS, Kernels, kernels
+from rooflight.estimate.setting import Setting
+from rooflight.estimate.shares import Shares
+from rooflight.estimate.table import Array, OpTable
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step, and what it is made of. by_bound adds up to the GPU's seconds."""
+
+    seconds: float
+    gpu_seconds: float
+    host_seconds: float
+    backward_seconds: float  # of the GPU's
+    by_bound: Mapping[str, float]
+
+    @property
+    def bound_by(self) -> str:
+        """What the largest share of the step waits for: "compute", "memory" or "launch"."""
+        if self.host_seconds > self.gpu_seconds:
+            return "launch"
+        return max(self.by_bound, key=self.by_bound.__getitem__)
+
+
+def step(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Step:
+    """One step of a traced model on one GPU."""
+    backward = table.phase("backward")
+    starts = np.ones(len(table), dtype=bool)
+    if setting.compiled:
+        fused = fuse(table)
+        table, starts = fused.table, fused.starts
+    busy = kernels(table, gpu, setting, shares)
+    worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
+    if setting.recomputes:
+        again = float(worked[table.phase("forward")].sum())
+        worked[np.flatnonzero(backward)[:1]] += again
+    issued = np.where(starts, _issue_seconds(table, setting, shares), 0.0)
+    copied = setting.host_input_bytes / shares["host_copy"]
+    return Step(
+        seconds=copied + _finish(issued, worked),
+        gpu_seconds=float(worked.sum()),
+        host_seconds=float(issued.sum()),
+        backward_seconds=float(worked[backward].sum()),
+        by_bound=_by_bound(busy, worked),
+    )
+
+
+def _finish(issued: Array, worked: Array) -> float:
+    """When the last kernel ends: each starts when it has been issued and the one before it has ended.
+
+    end[i] = max(issued up to i, end[i − 1]) + worked[i], so the last end is the longest of all ways from host to GPU.
+    """
+    after = np.cumsum(worked[::-1])[::-1]
+    return float((np.cumsum(issued) + after).max())
+
+
+def _issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
+    """Host seconds per operator: Python and the dispatcher forward, autograd's thread backward.
+
+    Modules with weights cost more than a bare function: their own Python, autocast, cuDNN's descriptors and plans.
+    """
+    if setting.compiled:
+        return np.full(len(table), shares["issue_compiled"])
+    backward, trains = table.phase("backward"), bool(table.phase("backward").any())
+    module = table.kind(*PRODUCT_KINDS, "normalization")
+    seconds = np.where(module, shares["issue_module"], shares["issue_function"])
+    seconds = np.where(backward, seconds * shares["issue_backward"], seconds * (shares["issue_grad"] if trains else 1.0))
+    # Each pass, forward and backward, has a beginning of its own: the loop, the loss, starting autograd, waiting at the end.
+    for phase in ("forward", "backward"):
+        first = np.flatnonzero(table.phase(phase))[:1]
+        seconds[first] += shares["issue_pass"]
+    return seconds
+
+
+def _by_bound(busy: Kernels, worked: Array) -> Mapping[str, float]:
+    arithmetic = busy.compute >= busy.memory
+    fixed = float(np.minimum(busy.fixed, worked).sum())
+    moving = np.maximum(worked - busy.fixed, 0.0)
+    return {
+        "compute": float(moving[arithmetic].sum()),
+        "memory": float(moving[~arithmetic].sum()),
+        "launch": fixed,
+    }

@@ -1,0 +1,197 @@
+"""The fitted model: caches, passes, fusion, the host, several GPUs; and the laws that hold whatever the figures are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rooflight.core.errors import SpecError, TraceError
+from rooflight.core.types import GpuSpec, Op, Trace
+from rooflight.estimate.device import device
+from rooflight.estimate.fusion import fuse
+from rooflight.estimate.kernels import kernels
+from rooflight.estimate.parallel import Gang, bus_bytes_per_second, gang_seconds, ring_seconds
+from rooflight.estimate.predict import predict
+from rooflight.estimate.setting import Setting
+from rooflight.estimate.shares import load_shares
+from rooflight.estimate.step import step
+from rooflight.estimate.table import at_batch, table, without_phase
+from rooflight.estimate.traffic import traffic
+from tests.estimate.gpus import GPU, pointwise, product, step_of
+
+MIB = 2**20
+SHARES = load_shares()
+EAGER = Setting()
+
+
+def seconds(trace: Trace, spec: GpuSpec = GPU, setting: Setting = EAGER) -> float:
+    return step(table(trace), device(spec, SHARES), setting, SHARES).seconds
+
+
+# ---------------------------------------------------------------- caches and passes
+
+
+def test_a_tensor_just_written_is_read_from_the_cache() -> None:
+    moved = traffic(table(step_of(pointwise(MIB), pointwise(MIB, source=0))), device(GPU, SHARES))
+    assert moved.cache.tolist() == [0, MIB]
+    assert moved.memory.tolist() == [2 * MIB, MIB]
+
+
+def test_a_tensor_larger_than_the_cache_is_read_from_memory() -> None:
+    size = 30 * MIB
+    moved = traffic(table(step_of(pointwise(size), pointwise(size, source=0))), device(GPU, SHARES))
+    assert moved.cache.tolist() == [0, 0]
+
+
+def test_what_was_moved_in_between_pushes_a_tensor_out() -> None:
+    ops = (pointwise(MIB), pointwise(30 * MIB), pointwise(MIB, source=0))
+    assert traffic(table(step_of(*ops)), device(GPU, SHARES)).cache.tolist() == [0, 0, 0]
+
+
+def test_a_batch_norm_in_training_reads_its_input_twice() -> None:
+    norm = replace(pointwise(100 * MIB), name="aten.cudnn_batch_norm.default", kind="normalization")
+    trained = step_of(norm, pointwise(MIB, phase="backward"), task="train")
+    gpu = device(GPU, SHARES)
+    assert traffic(table(trained), gpu).memory[0] == 300 * MIB
+    assert traffic(table(step_of(norm)), gpu).memory[0] == 200 * MIB
+
+
+# ---------------------------------------------------------------- fusion and the host
+
+
+def test_compiling_joins_a_chain_into_one_kernel_that_reads_and_writes_once() -> None:
+    chain = step_of(pointwise(MIB), pointwise(MIB, source=0), pointwise(MIB, source=1))
+    fused = fuse(table(chain))
+    assert fused.starts.tolist() == [True, False, False]
+    assert (fused.table.bytes_read.sum(), fused.table.bytes_written.sum()) == (MIB, MIB)
+
+
+def test_what_backward_reads_is_written_all_the_same() -> None:
+    ops = (pointwise(MIB), pointwise(MIB, source=0), pointwise(MIB, source=0, phase="backward"))
+    assert fuse(table(step_of(*ops, task="train"))).table.bytes_written[0] == MIB
+
+
+def test_compiling_a_memory_bound_chain_is_faster() -> None:
+    chain = step_of(*(pointwise(64 * MIB, source=index - 1 if index else None) for index in range(5)))
+    assert seconds(chain, setting=Setting(compiled=True)) < 0.4 * seconds(chain)
+
+
+def test_small_operators_wait_for_the_host() -> None:
+    found = step(table(step_of(*[pointwise(512)] * 200)), device(GPU, SHARES), EAGER, SHARES)
+    assert found.bound_by == "launch"
+    assert found.seconds == pytest.approx(found.host_seconds, rel=0.01)
+
+
+def test_large_operators_do_not() -> None:
+    found = step(table(step_of(*[pointwise(512 * MIB)] * 20)), device(GPU, SHARES), EAGER, SHARES)
+    assert found.bound_by == "memory"
+    assert found.gpu_seconds <= found.seconds <= 1.2 * found.gpu_seconds + SHARES["issue_pass"]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_a_batch_between_two_is_what_it_was_traced_as() -> None:
+    def traced(batch: int) -> Trace:
+        return step_of(product(batch * 64, 256, 128), pointwise(batch * 1024, source=0), batch=batch)
+
+    middle = at_batch(table(traced(2)), table(traced(8)), 5.0)
+    assert middle.flops.tolist() == table(traced(5)).flops.tolist()
+    assert middle.rows.tolist() == table(traced(5)).rows.tolist()
+    assert middle.read_bytes.tolist() == [5 * 1024]
+
+
+def test_two_different_steps_are_refused() -> None:
+    with pytest.raises(TraceError, match="two of the same step"):
+        at_batch(table(step_of(pointwise(8), batch=1)), table(step_of(pointwise(8), pointwise(8), batch=2)), 4.0)
+
+
+def test_the_last_phase_can_be_left_out() -> None:
+    whole = table(step_of(pointwise(8), replace(pointwise(8, source=0), phase="optimizer"), task="train"))
+    assert len(without_phase(whole, "optimizer")) == 1
+    assert without_phase(whole, "optimizer").read_by.size == 0
+
+
+# ---------------------------------------------------------------- several GPUs
+
+
+def test_one_gpu_is_the_one_gpu_case_of_every_form() -> None:
+    one = step(table(step_of(product(4096, 4096, 4096))), device(GPU, SHARES), EAGER, SHARES)
+    for how in ("threads", "processes", "sharded"):
+        assert gang_seconds(one, Gang(gpus=1, how=how), GPU, gradient_bytes=1e9, parameter_bytes=1e9) == one.seconds
+
+
+def test_a_ring_moves_every_byte_almost_twice() -> None:
+    assert ring_seconds(8e9, 8, 1e11, rounds=2) == pytest.approx(2 * 7 / 8 * 8e9 / 1e11, rel=1e-3)
+
+
+def test_a_gpu_without_a_known_link_has_a_slow_one() -> None:
+    assert bus_bytes_per_second(GPU, 2) == 6e9
+
+
+# ---------------------------------------------------------------- what cannot be
+
+
+def test_a_dtype_that_the_gpu_lacks_is_named() -> None:
+    with pytest.raises(SpecError, match="round has no FLOP/s for int3"):
+        seconds(step_of(product(64, 64, 64, dtype="int3")))
+
+
+def test_a_gpu_without_units_is_refused() -> None:
+    with pytest.raises(SpecError, match="units"):
+        seconds(step_of(pointwise(8)), replace(GPU, units=None))
+
+
+def test_a_trace_without_work_is_refused() -> None:
+    with pytest.raises(TraceError, match="no work"):
+        predict(step_of(), GPU)
+
+
+# ---------------------------------------------------------------- laws
+
+ops = st.lists(
+    st.one_of(
+        st.builds(pointwise, st.integers(2, 200 * MIB)),
+        st.builds(product, st.integers(1, 4096), st.integers(1, 4096), st.integers(1, 4096), batch=st.integers(1, 8)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(found=ops, factor=st.floats(1, 8))
+def test_more_bandwidth_is_never_slower(found: list[Op], factor: float) -> None:
+    faster = replace(GPU, bytes_per_second=GPU.bytes_per_second * factor)
+    assert seconds(step_of(*found), faster) <= seconds(step_of(*found)) * (1 + 1e-9)
+
+
+@given(found=ops, factor=st.floats(1, 8))
+def test_more_flops_per_second_are_never_slower(found: list[Op], factor: float) -> None:
+    faster = replace(
+        GPU, rates=tuple(replace(rate, flops_per_second=rate.flops_per_second * factor) for rate in GPU.rates)
+    )
+    assert seconds(step_of(*found), faster) <= seconds(step_of(*found)) * (1 + 1e-9)
+
+
+@given(found=ops, factor=st.integers(1, 8))
+def test_a_larger_cache_is_never_slower(found: list[Op], factor: int) -> None:
+    larger = replace(GPU, l2_bytes=(GPU.l2_bytes or 0) * factor)
+    assert seconds(step_of(*found), larger) <= seconds(step_of(*found)) * (1 + 1e-9)
+
+
+@given(found=ops)
+def test_costs_add_up(found: list[Op]) -> None:
+    columns, gpu = table(step_of(*found)), device(GPU, SHARES)
+    whole = step(columns, gpu, EAGER, SHARES)
+    assert whole.gpu_seconds == pytest.approx(float(np.sum(kernels(columns, gpu, EAGER, SHARES).seconds)))
+    assert sum(whole.by_bound.values()) == pytest.approx(whole.gpu_seconds)
+
+
+@given(found=ops)
+def test_the_estimate_lies_in_its_range(found: list[Op]) -> None:
+    estimate = predict(step_of(*found), GPU)
+    assert estimate.low < estimate.high
+    assert estimate.samples_per_second == pytest.approx(8 / estimate.step_seconds)
+    assert estimate.assumptions
