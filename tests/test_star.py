@@ -30,14 +30,14 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "estimate": {"numpy"},
     "bench": {"torch"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow"},
-    "models": {"torch"},
+    "models": {"torch", "torchvision", "timm", "transformers"},
     "train": {"torch", "safetensors"},
     "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime"},
     "report": set(),
     "flows": {"torch", "PIL"},
     "cli": {"cyclopts", "rich"},
 }
-ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow")  # optional: each in one file, inside a function
+ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow", "timm", "transformers")  # optional: each in one file, inside a function
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
