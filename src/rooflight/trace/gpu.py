@@ -68,7 +68,7 @@ def _unguarded(func: Any) -> Callable[..., Any]:
 
 
 def _autocasting() -> bool:
-    return torch.is_autocast_enabled("cpu") and torch.is_autocast_enabled("cuda")
+    return torch.is_autocast_enabled("cpu")
 
 
 def _autocast(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -69,7 +69,7 @@ def trace(
             f"{workload.model} cannot be traced: torch has no shapes for the result of {error.func}. Try a model "
             "without this operator."
         ) from error
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise TraceError(
             f"{workload.model} does not run on input {workload.input_shape} at batch {workload.batch}: {reason}. "
