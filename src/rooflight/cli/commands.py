@@ -9,7 +9,8 @@ from rooflight.cli.flags import resolve as resolve_config
 from rooflight.cli.flags import with_fields
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
-from rooflight.core.runs import DtypeName, TrainConfig
+from rooflight.core.plans import PlanConfig
+from rooflight.core.runs import TrainConfig
 from rooflight.core.tables import Report
 
 Json = Annotated[
@@ -60,30 +61,36 @@ def info(
     return flow(quick=quick, console=console())
 
 
+@with_fields(PlanConfig, positional="model")
 def plan(
-    model: Annotated[str, Parameter(help="what to plan: cnn")] = "cnn",
+    given: dict[str, Any],
     *,
-    task: Annotated[Literal["train", "infer"], Parameter(help="a training step or an inference batch")] = "train",
-    batch: Annotated[int, Parameter(help="samples per step")] = 64,
-    dtype: Annotated[DtypeName, Parameter(help="dtype of the matrix products")] = "auto",
-    device: Device = "auto",
-    calibration: Annotated[
-        str, Parameter(help="auto: as `bench calibrate` left it, where it fits; none: measure now; or a file")
-    ] = "auto",
+    compare: Annotated[
+        tuple[str, str] | None, Parameter(help="two GPUs side by side, by class of operator: A B")
+    ] = None,
+    trace_only: Annotated[bool, Parameter(negative="", help="the trace of the step; --json prints it whole")] = False,
+    refresh_prices: Annotated[
+        bool, Parameter(negative="", help="ask clouds for today's prices; plans nothing")
+    ] = False,
     json: Json = False,
 ) -> Report:
-    """How fast, how much memory, what limits it? Predicted for this machine from its measured roofline."""
+    """Which GPU do I need? Fit, speed, limits, power and price of any model on any GPU, predicted."""
+    if refresh_prices:
+        from rooflight.flows.catalogue import refresh_prices as refresh
+
+        return refresh(console())
+    config = resolve_config(PlanConfig, given, None)
+    if trace_only:
+        from rooflight.flows.plan import plan_trace
+
+        return plan_trace(config)
+    if compare is not None:
+        from rooflight.flows.plan_compare import plan_compare
+
+        return plan_compare(config, compare, console=console())
     from rooflight.flows.plan import plan as flow
 
-    return flow(
-        model=model,
-        task=task,
-        batch=batch,
-        dtype=dtype,
-        device=device,
-        calibration=calibration,
-        console=console(),
-    )
+    return flow(config, console=console())
 
 
 @with_fields(TrainConfig, positional="model")

@@ -224,6 +224,8 @@ class Workload:
     trainable: Trainable = "all"
     lora_rank: int = 8  # with trainable "lora"
     generation: Generation | None = None  # a language model with a key-value cache; None: a plain forward pass
+    compiled: bool = False  # by torch.compile; a trace is the same either way
+    gpus: int = 1  # that share a step, each with `batch` samples of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,12 +286,14 @@ class Estimate:
     samples_per_second: float
     low: float
     high: float
-    bound_by: str  # "compute", "memory" or "launch": what the largest share of the step waits for
+    bound_by: str  # "compute", "memory", "launch" or "network": what the largest share of the step waits for
     mfu: float | None  # model FLOPs utilisation against the spec's rate of the workload's dtype
     watts: float | None = None
     joules_per_sample: float | None = None
     usd_per_million_samples: float | None = None
     max_batch: int | None = None
+    usd_per_hour: float | None = None  # of one GPU
+    price: str | None = None  # what that price is, with its date
     assumptions: tuple[str, ...] = ()
 
 

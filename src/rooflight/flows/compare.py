@@ -8,7 +8,7 @@ from rooflight.core.runs import TrainResult
 from rooflight.core.tables import Table
 from rooflight.core.types import Comparison, GpuSpec
 from rooflight.core.units import show_bytes, show_percent, show_seconds
-from rooflight.flows.plan import predict_step, workload_of
+from rooflight.flows.plan_here import predict_step, workload_of
 from rooflight.flows.setting import Setting
 
 if TYPE_CHECKING:

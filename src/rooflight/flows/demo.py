@@ -9,6 +9,7 @@ from typing import cast
 
 from rooflight.core.console import Console, Silent
 from rooflight.core.files import fill_file, refuse_taken
+from rooflight.core.plans import HERE, Plan, PlanConfig
 from rooflight.core.runs import TrainConfig, TrainResult
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Comparison, Machine
@@ -16,7 +17,7 @@ from rooflight.core.units import show_bytes, show_percent, show_rate, show_secon
 from rooflight.flows.compare import comparison_notes, comparison_table
 from rooflight.flows.export import Exported, Target, export
 from rooflight.flows.info import info
-from rooflight.flows.plan import Plan, plan
+from rooflight.flows.plan import plan
 from rooflight.flows.predict import Predictions, predict
 from rooflight.flows.report import Page, report
 from rooflight.flows.train import default_out, train
@@ -45,7 +46,8 @@ def demo(*, device: str = "auto", out: Path | None = None, console: Console | No
     steps.append(("info", _say_machine(cast(Machine, info(quick=True).answer))))
 
     console.say("2/7 plan: predict a training step before it is run")
-    planned = plan(model=config.model, batch=config.batch, dtype=config.dtype, device=device, console=console)
+    asked = PlanConfig(model=config.model, batch=config.batch, dtype=config.dtype, device=device, gpu=(HERE,))
+    planned = plan(asked, console=console)
     roof = cast(Plan, planned.answer).roof
     steps.append(("plan", _say_plan(cast(Plan, planned.answer))))
 
@@ -80,10 +82,11 @@ def _say_machine(machine: Machine) -> str:
 
 
 def _say_plan(planned: Plan) -> str:
-    row = planned.estimates[0]
+    row, roof = planned.estimates[0], planned.roof
+    assert roof is not None  # this machine was asked for, and measured
     return (
         f"{show_seconds(row.step_seconds)} and {show_bytes(row.peak_bytes)} for a step of {planned.workload.batch} "
-        f"images in {planned.workload.dtype}, bound by {row.bound_by}; roof {planned.roof.source.partition(',')[0]}"
+        f"images in {planned.workload.dtype}, bound by {row.bound_by}; roof {roof.source.partition(',')[0]}"
     )
 
 

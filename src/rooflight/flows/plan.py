@@ -1,128 +1,117 @@
-"""`rooflight plan`: what a step will take, before it is run. First form: on this machine's measured roofline."""
+"""`rooflight plan`: any model, on any GPU of the catalogue and on this machine, ranked in one answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console, Silent
-from rooflight.core.tables import Report, Table
-from rooflight.core.types import Estimate, GpuSpec, Task, Trace, Workload
-from rooflight.core.units import show_bytes, show_count, show_flops, show_percent, show_rate, show_seconds
-from rooflight.flows.roof import find_roof
+from rooflight.core.errors import ConfigError
+from rooflight.core.plans import HERE, LeftOut, Plan, PlanConfig
+from rooflight.core.tables import Report
+from rooflight.core.types import Trace
+from rooflight.flows.plan_catalogue import affordable, chosen, filtered, named, pick_dtype, ranked, sweep_of
+from rooflight.flows.plan_here import Here, plan_here
+from rooflight.flows.plan_models import Traced, is_saved, saved, summary, traced
+from rooflight.flows.plan_tables import plan_report, trace_report
 
 if TYPE_CHECKING:
-    import torch
+    from rooflight.estimate.sweep import Sweep, Swept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceSummary:
-    """The sums of a trace."""
+def plan(config: PlanConfig | None = None, *, console: Console | None = None) -> Report:
+    """Time, memory, power and price of one step, ranked; exit code 1 if it fits nowhere.
 
-    flops: int
-    bytes: int
-    parameters: int
-    parameter_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What `plan --json` prints."""
-
-    workload: Workload
-    trace: TraceSummary
-    roof: GpuSpec
-    estimates: tuple[Estimate, ...]
-
-
-def plan(
-    *,
-    model: str = "cnn",
-    task: Task = "train",
-    batch: int = 64,
-    dtype: str = "auto",
-    device: str = "auto",
-    calibration: str = "auto",
-    console: Console | None = None,
-) -> Report:
-    """Time, memory and what bounds them for one step of the model on this machine.
-
-    calibration  "auto": this machine's roof as `bench calibrate` left it, if it fits; "none": measured now; or a file
+    The GPUs are those of --gpu. Without, they are the whole catalogue and this machine, or this machine alone if
+    --device names its device.
+    raises  ConfigError, SpecError, TraceError for what cannot be planned
     """
-    from rooflight.hardware.detect import detect
-    from rooflight.hardware.process import keep_freed_memory
-    from rooflight.train.device import dtype_name, pick_device, pick_dtype
-
-    console = console or Silent()
-    workload_of(model, task=task, batch=batch, dtype=dtype)  # a wrong name is said before anything is measured
-    where, why_device = pick_device(device)
-    machine = detect()
-    kind, why_dtype = pick_dtype(dtype, where, machine.cpu.isa)
-    if where.type == "cpu":
-        for line in keep_freed_memory():  # the plan is for `train`, which sets the same
-            console.say(line)
-    console.say(f"device {where} ({why_device}), {dtype_name(kind)} ({why_dtype})")
-    asked = workload_of(model, task=task, batch=batch, dtype=dtype_name(kind))
-    dtypes = tuple(dict.fromkeys(("float32", asked.dtype)))
-    roof = find_roof(where, machine, dtypes, console=console, calibration=calibration)
-    traced, predicted = predict_step(asked, roof, where)
-    summary = TraceSummary(
-        flops=traced.flops, bytes=traced.bytes, parameters=traced.parameters, parameter_bytes=traced.parameter_bytes
+    config, console = config or PlanConfig(), console or Silent()
+    here_alone = set(config.gpu) == {HERE} or (not config.gpu and config.device != "auto")
+    over = None if here_alone else _over_catalogue(config, console)
+    here, left_out = _this_machine(config, console, must=here_alone or HERE in config.gpu)
+    step = over.sweep.trace if over else _trace_of(here, config)
+    rows = [swept.estimate for swept in over.found] if over else []
+    rows += [here.estimate] if here else []
+    answer = Plan(
+        workload=step.workload,
+        trace=summary(step),
+        roof=here.roof if here else None,
+        estimates=ranked(rows, config.goal),
+        left_out=(*(over.left_out if over else ()), *left_out),
+        assumptions=over.sweep.assumptions() if over else (),
     )
-    answer = Plan(workload=asked, trace=summary, roof=roof, estimates=(predicted,))
-    notes = (_sentence(answer), *(f"assumed: {line}" for line in predicted.assumptions))
-    return Report(answer=answer, tables=(_table(answer),), notes=notes, exit_code=0 if predicted.fits else 1)
+    return plan_report(answer, config, sweep=over.sweep if over else None, found=over.found if over else ())
 
 
-def workload_of(model: str, *, task: Task, batch: int, dtype: str) -> Workload:
-    """The model as `train` runs it: channels last, Adam. Raises ConfigError for an unknown model or batch below 1."""
-    from rooflight.core.errors import ConfigError
-    from rooflight.models.registry import find_model
-
-    if batch < 1:
-        raise ConfigError(f"--batch {batch}: it must be 1 or more.")
-    return Workload(
-        model=model,
-        task=task,
-        batch=batch,
-        input_shape=find_model(model).input_shape,
-        dtype=dtype,
-        optimizer="adam" if task == "train" else None,
-        channels_last=True,
-    )
+def plan_trace(config: PlanConfig) -> Report:
+    """`--trace-only`: the step's trace, which `plan` reads again. With --json it is one document."""
+    return trace_report(_traced(config, alone=True).whole)
 
 
-def predict_step(workload: Workload, roof: GpuSpec, device: torch.device, classes: int = 10) -> tuple[Trace, Estimate]:
-    """The workload's trace, and what the device makes of it."""
-    from rooflight.estimate.roofline import estimate
-    from rooflight.models.registry import find_model
-    from rooflight.trace.tracer import trace
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Over:
+    """What GPUs of the catalogue make of the step."""
 
-    entry = find_model(workload.model)
-    traced = trace(lambda: entry.build(classes), workload, device="cuda" if device.type == "cuda" else "cpu")
-    return traced, estimate(traced, roof, asynchronous=device.type == "cuda")
+    sweep: Sweep
+    found: tuple[Swept, ...]
+    left_out: tuple[LeftOut, ...]
 
 
-def _table(plan: Plan) -> Table:
-    rows = []
-    for row in plan.estimates:
-        cells = (
-            row.gpu,
-            "yes" if row.fits else "no",
-            show_bytes(row.peak_bytes),
-            show_seconds(row.step_seconds),
-            show_rate(row.samples_per_second),
-            row.bound_by,
-            show_percent(row.mfu),
-        )
-        rows.append(cells)
-    columns = ("device", "fits", "peak memory", "step", "throughput", "bound by", "MFU")
-    return Table(columns=columns, rows=tuple(rows))
+def _over_catalogue(config: PlanConfig, console: Console) -> _Over:
+    step = _traced(config, console)
+    specs, left_out = named(config), list[LeftOut]()
+    if not specs:
+        specs, left_out = chosen(config, step.whole.workload.dtype)
+    sweep = sweep_of(step, config)
+    kept, costly = affordable((sweep.estimate(spec) for spec in specs), config.max_usd_per_hour)
+    return _Over(sweep=sweep, found=tuple(kept), left_out=(*left_out, *costly))
 
 
-def _sentence(plan: Plan) -> str:
-    work = plan.workload
-    return (
-        f"{work.model}, {work.task}, batch {work.batch}, {work.dtype}: {show_count(plan.trace.parameters)} parameters, "
-        f"{show_flops(plan.trace.flops)} and {show_bytes(plan.trace.bytes)} moved a step."
-    )
+def _traced(config: PlanConfig, console: Console | None = None, *, alone: bool = False) -> Traced:
+    """The step in a dtype that the named GPUs have. Raises SpecError if one lacks what was asked for.
+
+    alone  at the batch asked for alone
+    """
+    if not is_saved(config.model):
+        dtype, why = pick_dtype(config, named(config))
+        (console or Silent()).say(f"GPUs of the catalogue: {dtype} ({why})")
+        return traced(config, dtype, alone=alone)
+    step = saved(config)
+    pick_dtype(replace(config, dtype=step.whole.workload.dtype), named(config))  # type: ignore[arg-type]
+    return step
+
+
+def _this_machine(config: PlanConfig, console: Console, *, must: bool) -> tuple[Here | None, tuple[LeftOut, ...]]:
+    """This machine's row, where it can run the step as it is asked for; else why not.
+
+    must    it was asked for by name: what it cannot do is an error
+    """
+    if not must and (config.gpu or filtered(config)):
+        return None, ()
+    reason = _why_not_here(config)
+    if reason is None:
+        here = plan_here(config, console)
+        reason = None if here else "no calibration of this machine, and it may not be measured"
+        if here:
+            return here, ()
+    if must:
+        raise ConfigError(f"this machine cannot be planned for: {reason}. Try --gpu NAME, or the model without that.")
+    return None, (LeftOut(reason=reason or "", gpus=("this machine",)),)
+
+
+def _why_not_here(config: PlanConfig) -> str | None:
+    """What the roof of this machine says nothing of."""
+    unknown = {
+        "a saved trace is of what another GPU runs": is_saved(config.model),
+        "--compile is not measured here": config.compile,
+        "--gpus is for GPUs of the catalogue": config.gpus > 1,
+        "--dtype tfloat32 is for GPUs of the catalogue": config.dtype == "tfloat32",
+        "its weights are planned in float32": config.parameter_dtype not in ("auto", "float32"),
+    }
+    return next((reason for reason, holds in unknown.items() if holds), None)
+
+
+def _trace_of(here: Here | None, config: PlanConfig) -> Trace:
+    assert here is not None, config  # asked for alone, it is there or was an error
+    return here.trace

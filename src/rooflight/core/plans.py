@@ -1,0 +1,116 @@
+"""What `plan` is asked and what it answers. A setting is declared once, here; flags and --help are made from it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rooflight.core.errors import ConfigError
+from rooflight.core.runs import setting
+from rooflight.core.types import Estimate, Generation, GpuSpec, Task, Vendor, Workload
+
+Goal = Literal["fastest", "cheapest", "greenest"]
+PlanDtype = Literal["auto", "float32", "tfloat32", "bfloat16", "float16"]
+
+HERE = "here"  # what --gpu calls this machine's own device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanConfig:
+    """What is to be planned, for which GPUs, and what they may cost."""
+
+    model: str = setting(
+        "cnn",
+        "cnn, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, a saved trace TRACE.json, or - for one on stdin",
+    )
+    task: Task = setting("train", "a training step or an inference batch")
+    batch: int = setting(64, "samples per step, of each GPU")
+    dtype: PlanDtype = setting("auto", "dtype of the matrix products; auto: bfloat16 where all GPUs named have it")
+    parameter_dtype: PlanDtype = setting("auto", "of the weights; auto: float32 to train, as --dtype to infer")
+    optimizer: str = setting("auto", "adam, adamw, sgd, sgd-momentum, … [auto: adam]")
+    seq_len: int | None = setting(None, "tokens of a text [default: 512, or what the model can take]")
+    image_size: int | None = setting(None, "height and width of an image [default: the model's own]")
+    channels_last: bool = setting(False, "images and convolutions in channels last; the classic cnn always is")
+    compile: bool = setting(False, "under torch.compile")
+    checkpointing: bool = setting(False, "keep a block's input alone and run it again in backward")
+    accumulation: int = setting(1, "micro-batches that a step's batch goes through in")
+    trainable: Literal["all", "head", "lora"] = setting("all", "what is trained")
+    generation: Generation | None = setting(
+        None, "prefill or decode of a language model, with a cache [default: neither]"
+    )
+    gpu: tuple[str, ...] = setting((), "a GPU of the catalogue, may be given again; here: this machine [none: all]")
+    gpus: int = setting(1, "how many share a step by data parallelism")
+    max_usd_per_hour: float | None = setting(None, "of one GPU: the cheapest offer on demand, or as bought")
+    max_price_usd: float | None = setting(None, "launch price of a card")
+    max_watts: float | None = setting(None, "TDP of a GPU")
+    min_memory_gib: float | None = setting(None, "memory of a GPU")
+    form_factor: str | None = setting(None, "PCIe, SXM5, OAM, module, laptop, integrated, …")
+    vendor: Vendor | None = setting(None, "nvidia, amd, intel or apple")
+    goal: Goal = setting("fastest", "what the ranking puts first")
+    top: int = setting(15, "how many of those that fit are shown; --json prints all")
+    usd_per_kwh: float = setting(0.15, "price of electricity, for GPUs that no cloud is known to offer")
+    device: str = setting(
+        "auto", "this machine's: auto, cpu, cuda or cuda:1; if named, and no --gpu is, it is planned alone"
+    )
+    measure: bool = setting(True, "measure this machine if it has no calibration; without, it is left out")
+    calibration: str = setting(
+        "auto", "auto: as `bench calibrate` left it, where it fits; none: measure now; or a file"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "accumulation", "gpus", "top", "seq_len", "image_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} {value}: it must be 1 or more.")
+        for name in ("max_usd_per_hour", "max_price_usd", "max_watts", "min_memory_gib", "usd_per_kwh"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"--{name.replace('_', '-')} {value:g}: it must be 0 or more.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSummary:
+    """The sums of a trace."""
+
+    flops: int
+    bytes: int
+    parameters: int
+    parameter_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """GPUs that are not among the estimates, and why."""
+
+    reason: str
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What `plan --json` prints. Estimates are ranked: those that fit first, by the goal."""
+
+    workload: Workload
+    trace: TraceSummary
+    roof: GpuSpec | None = None  # of this machine; None: it was not measured
+    estimates: tuple[Estimate, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    assumptions: tuple[str, ...] = ()  # of all estimates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedClass:
+    """One class of operators on two GPUs."""
+
+    name: str
+    seconds: tuple[float, float]
+    shares: tuple[float, float]  # of each GPU's own step
+    bound_by: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What `plan --compare A B --json` prints."""
+
+    workload: Workload
+    trace: TraceSummary
+    estimates: tuple[Estimate, Estimate]
+    classes: tuple[ComparedClass, ...]  # the longest first

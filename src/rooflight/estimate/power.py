@@ -1,0 +1,80 @@
+"""Watts: what a GPU draws under a load, and what a box of several needs of sockets and cooling.
+
+While arithmetic sets the pace a GPU runs into its power limit; while memory does, it draws less; while it waits for the
+host, it draws what an idle GPU with a context does. The draw of a step is the mean of the three over its time.
+
+There is little public data on power by workload, and nothing here is fitted: the three shares are rounded figures of the
+sources below. Cards differ, and so do values: the same product of other numbers has drawn up to 67 % more on an A100
+(Bhalachandra et al., "Understanding the Impact of Input Entropy on FPU, CPU, and GPU Power", arXiv 2212.08805).
+"""
+
+from dataclasses import dataclass
+
+from rooflight.core.types import GpuSpec
+from rooflight.estimate.step import Step
+
+# Shares of the TDP.
+# Long matrix products of random values reach the power limit of A40, A100 and H100 (blogs.fau.de/adityauj, "Power and
+# frequency characteristics of compute-bound codes", 2025-11-15).
+COMPUTE_SHARE = 1.0
+# Decode that fills HBM's bandwidth draws up to 300 W on an H200 of 700 W (arXiv 2605.11999); GDDR takes more per byte.
+MEMORY_SHARE = 0.5
+# A context alone, clocks up and nothing running: 122 W on an H100 SXM (0.17), 80 W on an A100 80GB (0.20), 102 W on an
+# L40S (0.29) (arXiv 2605.23918).
+IDLE_SHARE = 0.2
+
+# The machine around the cards (CPU, memory, disks, fans, losses of the power supply), as a share of the cards' TDP: a
+# DGX H100 is specified at 10.2 kW with 8 × 700 W of GPUs, a DGX A100 at 6.5 kW with 8 × 400 W. With few cards it is
+# never less than a workstation's host.
+HOST_SHARE = 0.8
+LEAST_HOST_WATTS = 200.0
+BTU_PER_HOUR_AND_WATT = 3.412
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A machine with some of these GPUs: what it draws at most, and what carries the heat away."""
+
+    gpus: int
+    gpu_watts: float  # all GPUs under this load
+    box_watts: float  # GPUs at their TDP and the host: what supply, circuit and cooling must bear
+    supply_watts: float  # power supply to buy: at least what the maker recommends for one card
+    heat_btu_per_hour: float  # of box_watts
+    cooling: str
+
+
+def draw_watts(spec: GpuSpec, step: Step) -> float | None:
+    """Mean draw of one GPU over a step; None where no TDP is published. TDP of a module is the module's."""
+    if spec.tdp_watts is None or step.seconds <= 0:
+        return None
+    compute, memory = step.by_bound["compute"], step.by_bound["memory"]
+    waiting = max(0.0, step.seconds - compute - memory)
+    mean = COMPUTE_SHARE * compute + MEMORY_SHARE * memory + IDLE_SHARE * waiting
+    return spec.tdp_watts * mean / max(step.seconds, compute + memory)
+
+
+def box(spec: GpuSpec, gpus: int, watts: float | None) -> Box | None:
+    """The machine for so many GPUs that draw `watts` each; None without a TDP, or for a GPU that is part of its machine."""
+    if spec.tdp_watts is None or watts is None or spec.form_factor in ("module", "laptop", "integrated"):
+        return None
+    cards = gpus * spec.tdp_watts
+    whole = cards + max(LEAST_HOST_WATTS, HOST_SHARE * cards if gpus >= 4 else 0.0)
+    first = spec.psu_watts or 0.0
+    return Box(
+        gpus=gpus,
+        gpu_watts=gpus * watts,
+        box_watts=whole,
+        supply_watts=max(whole, first + (gpus - 1) * spec.tdp_watts),
+        heat_btu_per_hour=whole * BTU_PER_HOUR_AND_WATT,
+        cooling=_cooling(spec),
+    )
+
+
+def _cooling(spec: GpuSpec) -> str:
+    """What the card needs around it, from how it is sold."""
+    means = {
+        "active": "its own fan, and a case that lets the air out",
+        "passive": "the fans of a server that blow through it",
+        "liquid": "a liquid loop",
+    }
+    return ", or ".join(means[kind] for kind in spec.cooling if kind in means) or "not known"

@@ -1,0 +1,77 @@
+"""Why a GPU is as fast as it is, in sentences from its estimate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rooflight.core.units import show_seconds
+
+if TYPE_CHECKING:
+    from rooflight.estimate.setting import Setting
+    from rooflight.estimate.sweep import Sweep, Swept
+
+NAMED = 3  # operator classes in a sentence
+WORTH_SAYING = 1.05  # a switch that gives less is not told
+
+
+def explain(sweep: Sweep, swept: Swept) -> str:
+    """What bounds the step on one GPU, and which operators its time goes to."""
+    from rooflight.estimate.breakdown import breakdown, operator_classes
+    from rooflight.estimate.device import device
+
+    one, name = swept.step, swept.spec.name
+    parts = breakdown(
+        sweep.columns,
+        operator_classes(sweep.trace),
+        device(swept.spec, sweep.shares),
+        sweep.setting,
+        sweep.shares,
+    )
+    most = ", ".join(f"{part.name} {100 * part.share:.0f} %" for part in parts[:NAMED])
+    if swept.estimate.bound_by == "network":
+        waits = show_seconds(swept.estimate.step_seconds - one.seconds)
+        return f"{name}: bound by the network: the GPUs wait {waits} of a step for each other's gradients."
+    if one.bound_by == "launch" and one.host_seconds > one.gpu_seconds:
+        return (
+            f"{name}: launch-bound: the host takes {show_seconds(one.host_seconds)} to issue {len(sweep.trace.ops)} "
+            f"operators that the GPU does in {show_seconds(one.gpu_seconds)}. A larger batch costs no more time."
+        )
+    share = one.by_bound[one.bound_by] / one.gpu_seconds
+    what = {"compute": "arithmetic", "memory": "memory", "launch": "starting kernels"}[one.bound_by]
+    return f"{name}: {one.bound_by}-bound: {100 * share:.0f} % of the GPU's time is {what}. By operator: {most}."
+
+
+def faster_ways(sweep: Sweep, swept: Swept) -> list[str]:
+    """What other switches of the software would give on this GPU, where it is worth saying."""
+    from rooflight.estimate.device import device
+    from rooflight.estimate.step import step
+
+    gpu, setting = device(swept.spec, sweep.shares), sweep.setting
+    options: list[tuple[str, Setting]] = []
+    if not setting.channels_last and sweep.columns.kind("convolution").any():
+        options.append(("channels last", replace(setting, channels_last=True)))
+    if not setting.compiled:
+        options.append(("torch.compile", replace(setting, compiled=True)))
+    if len(options) == 2:
+        options.append(("both", replace(setting, channels_last=True, compiled=True)))
+    gains = [
+        (name, swept.step.seconds / step(sweep.columns, gpu, other, sweep.shares).seconds) for name, other in options
+    ]
+    told = [f"{name} {gain:.2f}×" for name, gain in gains if gain >= WORTH_SAYING]
+    return [f"On {swept.spec.name}, by the same estimate: {', '.join(told)} as fast."] if told else []
+
+
+def box_sentence(swept: Swept, gpus: int) -> list[str]:
+    """What the machine around so many of these GPUs needs; nothing where no TDP is known."""
+    from rooflight.estimate.power import box
+
+    found = box(swept.spec, gpus, swept.estimate.watts)
+    if found is None:
+        return []
+    many, draw = (f"{gpus} × {swept.spec.name}", "GPUs draw") if gpus > 1 else (swept.spec.name, "GPU draws")
+    return [
+        f"A machine with {many}: the {draw} {found.gpu_watts:.0f} W under this load; supply, circuit and cooling "
+        f"should bear {found.box_watts:.0f} W ({found.heat_btu_per_hour:,.0f} BTU/h), power supply "
+        f"{found.supply_watts:.0f} W or more. Cooling: {found.cooling}."
+    ]

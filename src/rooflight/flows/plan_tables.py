@@ -1,0 +1,122 @@
+"""A plan for people: one table, and what is to be said of it in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rooflight.core.plans import Plan, PlanConfig
+from rooflight.core.tables import Report, Table
+from rooflight.core.types import Estimate, Trace, Workload
+from rooflight.core.units import show_bytes, show_count, show_flops, show_gibibytes, show_seconds
+from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
+from rooflight.flows.plan_ways_out import ways_out
+
+if TYPE_CHECKING:
+    from rooflight.estimate.sweep import Sweep, Swept
+
+EXPLAINED = 3
+COLUMNS = ("GPU", "fits", "GiB", "step", "samples/s (low–high)", "bound by", "MFU", "W", "$/h", "$/M")
+
+
+def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: Sequence[Swept]) -> Report:
+    """The best that fit, why they are what they are, and what was left out; exit code 1 if nothing fits."""
+    fit = [row for row in plan.estimates if row.fits]
+    shown = list(plan.estimates) if config.gpu else (fit or list(plan.estimates))[: config.top]
+    notes = [_sentence(plan)]
+    notes += _counts(plan, fit, shown)
+    if fit and sweep is not None:
+        by_name = {swept.spec.name: swept for swept in found}
+        best = [by_name[row.gpu] for row in fit if row.gpu in by_name]
+        notes += [explain(sweep, swept) for swept in best[:EXPLAINED]]
+        notes += faster_ways(sweep, best[0]) if best else []
+        notes += box_sentence(best[0], config.gpus) if best else []
+    if not fit:
+        notes += ways_out(plan, config, sweep, found)
+    notes += _legend(shown)
+    notes += [f"assumed: {line}" for line in (plan.assumptions or (fit or shown)[0].assumptions if shown else ())]
+    table = Table(columns=COLUMNS, rows=tuple(_row(row) for row in shown))
+    return Report(answer=plan, tables=(table,) if shown else (), notes=tuple(notes), exit_code=0 if fit else 1)
+
+
+def trace_report(trace: Trace) -> Report:
+    """A trace for people: its sums; with --json the trace itself."""
+    note = f"{len(trace.ops)} operators, {show_bytes(trace.peak_bytes)} at the peak. With --json the trace itself."
+    return Report(
+        answer=trace, notes=(_of_workload(trace.workload), _sums(trace.parameters, trace.flops, trace.bytes), note)
+    )
+
+
+def _row(row: Estimate) -> tuple[str, ...]:
+    price = "" if row.usd_per_hour is None else f"{row.usd_per_hour:.2f}{'*' if _is_bought(row) else ''}"
+    return (
+        row.gpu,
+        "yes" if row.fits else "no",
+        show_gibibytes(row.peak_bytes),
+        show_seconds(row.step_seconds),
+        f"{_rate(row.samples_per_second)} ({_rate(row.low)}–{_rate(row.high)})",
+        row.bound_by,
+        "" if row.mfu is None else f"{100 * row.mfu:.0f} %",
+        "" if row.watts is None else f"{row.watts:.0f}",
+        price,
+        "" if row.usd_per_million_samples is None else _usd(row.usd_per_million_samples),
+    )
+
+
+def _rate(per_second: float) -> str:
+    """`2604.3` → "2604", `126040` → "126K": three or four digits."""
+    if per_second >= 9999.5:
+        return show_count(per_second).replace(" ", "")
+    return f"{per_second:.0f}" if per_second >= 100 else f"{per_second:.3g}"
+
+
+def _usd(dollars: float) -> str:
+    return f"{dollars:.2f}" if dollars < 1000 else f"{dollars:.0f}"
+
+
+def _is_bought(row: Estimate) -> bool:
+    return (row.price or "").startswith("bought")
+
+
+def _sentence(plan: Plan) -> str:
+    return f"{_of_workload(plan.workload)}: {_sums(plan.trace.parameters, plan.trace.flops, plan.trace.bytes)}."
+
+
+def _of_workload(work: Workload) -> str:
+    words = [work.model, "training" if work.task == "train" else work.generation or "inference", f"batch {work.batch}"]
+    words += [f"on each of {work.gpus} GPUs"] if work.gpus > 1 else []
+    words += [work.dtype, *filter(None, (work.optimizer,))]
+    words += [word for word, holds in (("channels last", work.channels_last), ("compiled", work.compiled)) if holds]
+    words += ["checkpointing"] if work.checkpointing else []
+    return ", ".join(words)
+
+
+def _sums(parameters: int, flops: int, moved: int) -> str:
+    return f"{show_count(parameters)} parameters, {show_flops(flops)} and {show_bytes(moved)} moved a step"
+
+
+def _counts(plan: Plan, fit: Sequence[Estimate], shown: Sequence[Estimate]) -> list[str]:
+    """How many are not in the table, and why."""
+    unfit = [row for row in plan.estimates if not row.fits]
+    more = len(fit) - len([row for row in shown if row.fits])
+    lines = [f"{more} more fit; --top shows them, --json all."] if more > 0 else []
+    if unfit and fit:
+        lines.append(f"{len(unfit)} do not fit: the step needs {show_bytes(min(row.peak_bytes for row in unfit))}.")
+    left = [
+        f"{len(each.gpus)} {each.reason}" if len(each.gpus) > 1 else f"{each.gpus[0]}: {each.reason}"
+        for each in plan.left_out
+    ]
+    return lines + ([f"left out: {'; '.join(left)}."] if left else [])
+
+
+def _legend(shown: Sequence[Estimate]) -> list[str]:
+    """What the dollars are."""
+    if not any(row.usd_per_hour for row in shown):
+        return []
+    dates = sorted({row.price[-10:] for row in shown if row.price and not _is_bought(row)})
+    lines = []
+    if dates:
+        when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        lines.append(f"$/h: of one GPU, the cheapest offer on demand as of {when}. $/M: dollars for a million samples.")
+    bought = next((row.price for row in shown if _is_bought(row)), None)
+    return [*lines, f"*: {bought}; without the machine around it."] if bought else lines
