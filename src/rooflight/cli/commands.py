@@ -66,7 +66,7 @@ def plan(
     given: dict[str, Any],
     *,
     compare: Annotated[
-        tuple[str, str] | None, Parameter(help="two GPUs side by side, by class of operator: A B")
+        tuple[str, str] | None, Parameter(negative="", help="two GPUs side by side, by class of operator: A B")
     ] = None,
     trace_only: Annotated[bool, Parameter(negative="", help="the trace of the step; --json prints it whole")] = False,
     refresh_prices: Annotated[

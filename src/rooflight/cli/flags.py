@@ -51,7 +51,9 @@ def resolve(config: type, given: dict[str, Any], file: Path | None) -> Any:
 
 def _parameter(field: dataclasses.Field[Any], hint: Any, positional: str) -> inspect.Parameter:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if field.name == positional else inspect.Parameter.KEYWORD_ONLY
-    annotation = Annotated[hint, Parameter(help=field.metadata["help"])]
+    several = field.default == ()
+    shown = Parameter(help=field.metadata["help"], negative_iterable=(), show_default=not several)
+    annotation = Annotated[hint, shown]
     return inspect.Parameter(field.name, kind, default=field.default, annotation=annotation)
 
 

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
+    # A lone hyphen is stdin, where a model's name is expected; the parser would take it for an option.
+    arguments = ["--model=-" if word == "-" else word for word in arguments]
     try:
         app = _app()
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)

@@ -6,6 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, cast
 
@@ -90,8 +91,7 @@ def _number(plain: Any, what: str) -> float:
 
 
 def _build_dataclass(kind: type, plain: Any, what: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    hints, fields = _fields(kind)
     values = {}
     for key, item in _expect(plain, dict, what).items():
         if key not in fields:
@@ -102,6 +102,12 @@ def _build_dataclass(kind: type, plain: Any, what: str) -> Any:
         if required and name not in values:
             raise ConfigError(f"{what} lacks the key {name!r}.")
     return kind(**values)
+
+
+@cache  # a trace holds thousands of the same few classes
+def _fields(kind: type) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    """The annotations of a dataclass, resolved, and its fields by name."""
+    return typing.get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}
 
 
 def _build_union(kinds: tuple[Any, ...], plain: Any, what: str) -> Any:

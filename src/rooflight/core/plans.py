@@ -8,6 +8,7 @@ from rooflight.core.runs import setting
 from rooflight.core.types import Estimate, Generation, GpuSpec, Task, Vendor, Workload
 
 Goal = Literal["fastest", "cheapest", "greenest"]
+ParameterDtype = Literal["auto", "float32", "bfloat16", "float16"]
 PlanDtype = Literal["auto", "float32", "tfloat32", "bfloat16", "float16"]
 
 HERE = "here"  # what --gpu calls this machine's own device
@@ -24,7 +25,7 @@ class PlanConfig:
     task: Task = setting("train", "a training step or an inference batch")
     batch: int = setting(64, "samples per step, of each GPU")
     dtype: PlanDtype = setting("auto", "dtype of the matrix products; auto: bfloat16 where all GPUs named have it")
-    parameter_dtype: PlanDtype = setting("auto", "of the weights; auto: float32 to train, as --dtype to infer")
+    parameter_dtype: ParameterDtype = setting("auto", "of the weights; auto: float32 to train, as --dtype to infer")
     optimizer: str = setting("auto", "adam, adamw, sgd, sgd-momentum, … [auto: adam]")
     seq_len: int | None = setting(None, "tokens of a text [default: 512, or what the model can take]")
     image_size: int | None = setting(None, "height and width of an image [default: the model's own]")

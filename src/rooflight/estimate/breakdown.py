@@ -21,19 +21,8 @@ OF_KIND = {
     "copy": "copy",
     "optimizer": "optimizer",
 }
-SAME = {  # what torch calls the operators of one layer → the layer
-    "cudnn batch norm": "batch norm",
-    "miopen batch norm": "batch norm",
-    "native batch norm": "batch norm",
-    "native layer norm": "layer norm",
-    "native group norm": "group norm",
-    "native dropout": "dropout",
-    "fused rms norm": "RMS norm",
-    "threshold": "ReLU",
-    "relu": "ReLU",
-    "gelu": "GELU",
-    "silu": "SiLU",
-}
+LAYERS = ("batch norm", "layer norm", "group norm", "rms norm", "dropout", "softmax", "embedding")
+SPELLED = {"threshold": "ReLU", "relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,4 +71,4 @@ def _name(kind: str, operator: str) -> str:
     if kind in OF_KIND:
         return OF_KIND[kind]
     words = operator.partition(".")[2].partition(".")[0].strip("_").removesuffix("_backward").replace("_", " ").strip()
-    return SAME.get(words, words)
+    return next((layer for layer in LAYERS if layer in words), SPELLED.get(words, words))

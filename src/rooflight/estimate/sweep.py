@@ -9,7 +9,7 @@ from rooflight.core.types import Estimate, GpuSpec, Offer, Trace
 from rooflight.core.units import show_percent
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
-from rooflight.estimate.device import device, has_matrix_engine, matrix_rate
+from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
 from rooflight.estimate.footprint import Footprint, footprint, usable_bytes
 from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.parallel import Gang, gang_seconds
@@ -48,7 +48,7 @@ class Sweep:
     shares: Shares = field(default_factory=load_shares)
     columns: OpTable = field(init=False)
     _blocks: list[tuple[int, int, int]] = field(init=False)
-    _played: dict[tuple[bool, ...], Footprint] = field(init=False, default_factory=dict)
+    _played: dict[tuple[tuple[bool, ...], int | None], Footprint] = field(init=False, default_factory=dict)
     _product_flops: int = field(init=False)
     _gradient_bytes: int = field(init=False)
 
@@ -83,7 +83,7 @@ class Sweep:
             low=rate * low,
             high=rate * high,
             bound_by="network" if seconds - one.seconds > max(one.by_bound.values()) else one.bound_by,
-            mfu=self._product_flops / (seconds * matrix_rate(gpu, workload.dtype)[0] / gpu.headroom),
+            mfu=self._product_flops / (seconds * self._product_rate(gpu)),
             watts=watts,
             joules_per_sample=None if watts is None else watts * seconds / workload.batch,
             usd_per_hour=None if price is None else price.usd_per_hour,
@@ -109,14 +109,25 @@ class Sweep:
         """
         kinds = [self.setting.product_dtype("convolution", dtype) for dtype in self.columns.dtypes_of("convolution")]
         key = tuple(has_matrix_engine(spec, dtype) for dtype in kinds)
-        if key not in self._played:
-            self._played[key] = footprint(self.columns, self._blocks, spec, self.setting, limited=False)
-        found, room = self._played[key], usable_bytes(spec)
+        found, room = self._play(spec, (key, None), limited=False), usable_bytes(spec)
         if found.reserved_bytes <= room:
             return found
         if found.allocated_bytes > room:
             return replace(found, fits=False)
-        return replace(found, fits=footprint(self.columns, self._blocks, spec, self.setting).fits)
+        tight = self._play(spec, (key, spec.memory_bytes), limited=True)
+        return tight if tight.fits else replace(found, fits=False)
+
+    def _play(self, spec: GpuSpec, key: tuple[tuple[bool, ...], int | None], *, limited: bool) -> Footprint:
+        if key not in self._played:
+            self._played[key] = footprint(self.columns, self._blocks, spec, self.setting, limited=limited)
+        return self._played[key]
+
+    def _product_rate(self, gpu: Device) -> float:
+        """FLOP/s, published, of the fastest dtype that products run in: TensorFloat-32 where float32 is turned to it."""
+        dtype = self.trace.workload.dtype
+        kinds = [kind for kind in PRODUCT_KINDS if self.columns.kind(kind).any()]
+        used = {product_dtype(gpu, self.setting.product_dtype(kind, dtype)) for kind in kinds} or {dtype}
+        return max(matrix_rate(gpu, each)[0] for each in used) / gpu.headroom
 
     def _max_batch(self, spec: GpuSpec, memory: Footprint) -> int | None:
         """As if rounding, workspaces and the allocator's holes kept their share of the memory at another batch."""

@@ -21,7 +21,8 @@ def named(config: PlanConfig) -> tuple[GpuSpec, ...]:
     """The entries of --gpu, without this machine. Raises SpecError for one that is unknown, with the nearest names."""
     from rooflight.catalogue.find import find
 
-    return tuple(dict.fromkeys(find(name) for name in config.gpu if name != HERE))
+    specs = {spec.name: spec for spec in (find(name) for name in config.gpu if name != HERE)}
+    return tuple(specs.values())
 
 
 def pick_dtype(config: PlanConfig, specs: tuple[GpuSpec, ...]) -> tuple[str, str]:

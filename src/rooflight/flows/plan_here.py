@@ -11,7 +11,7 @@ from rooflight.core.errors import ConfigError
 from rooflight.core.plans import PlanConfig
 from rooflight.core.types import Estimate, GpuSpec, Machine, Task, Trace, Workload
 from rooflight.flows.calibration import calibrated_roof
-from rooflight.flows.plan_models import CHANNELS_LAST, input_shape, optimizer_of
+from rooflight.flows.plan_models import CHANNELS_LAST, find_recipe, optimizer_of
 from rooflight.flows.roof import find_roof
 
 if TYPE_CHECKING:
@@ -36,10 +36,9 @@ def plan_here(config: PlanConfig, console: Console) -> Here | None:
     """
     from rooflight.hardware.detect import detect
     from rooflight.hardware.process import keep_freed_memory
-    from rooflight.models.resolve import resolve
     from rooflight.train.device import dtype_name, pick_device, pick_dtype
 
-    recipe = resolve(config.model, input_shape(config))  # a wrong name is said before anything is measured
+    recipe = find_recipe(config)  # a wrong name is said before anything is measured
     where, why_device = pick_device(config.device)
     machine = detect()
     kind, why_dtype = pick_dtype(config.dtype, where, machine.cpu.isa)

@@ -63,12 +63,10 @@ def traced(config: PlanConfig, dtype: str, *, alone: bool = False) -> Traced:
 
     raises  ConfigError for an unknown model, TraceError for one that cannot be traced
     """
-    from rooflight.models.resolve import resolve
-
-    recipe = resolve(config.model, input_shape(config))
+    recipe = find_recipe(config)
     workload = gpu_workload(config, recipe, dtype)
-    other = None if alone else trace_of(recipe, other_batch(workload))
-    return Traced(whole=trace_of(recipe, workload), other=other)
+    whole = trace_of(recipe, workload)
+    return Traced(whole=whole, other=None if alone else trace_of(recipe, other_batch(workload)))
 
 
 def trace_of(recipe: Recipe, workload: Workload) -> Trace:
@@ -115,13 +113,26 @@ def other_batch(workload: Workload) -> Workload:
     return replace(workload, batch=whole)
 
 
-def input_shape(config: PlanConfig) -> tuple[int, ...] | None:
-    """What the flags say of one sample; None: the model's usual one."""
-    if config.seq_len is not None and config.image_size is not None:
+def find_recipe(config: PlanConfig) -> Recipe:
+    """The model of that name, for the length of text or the size of image that the flags ask for.
+
+    raises  ConfigError for an unknown model, or for a length of images or a size of texts
+    """
+    from rooflight.models.resolve import resolve
+
+    size, length = config.image_size, config.seq_len
+    if size is None and length is None:
+        return resolve(config.model)
+    if size is not None and length is not None:
         raise ConfigError("--seq-len is for texts and --image-size for images: give the one that the model takes.")
-    if config.seq_len is not None:
-        return (config.seq_len,)
-    return None if config.image_size is None else (3, config.image_size, config.image_size)
+    shape = (3, size, size) if size is not None else (length or 0,)
+    if ".py:" in config.model:
+        return resolve(config.model, shape)  # the file need not say it then
+    usual = resolve(config.model).input_shape
+    if (len(usual) == 1) != (len(shape) == 1):
+        takes = "texts: try --seq-len" if len(usual) == 1 else "images: try --image-size"
+        raise ConfigError(f"{config.model} takes samples of {usual}, {takes}.")
+    return resolve(config.model, shape if len(usual) == 1 else (*usual[:-2], *shape[1:]))
 
 
 def summary(trace: Trace) -> TraceSummary:

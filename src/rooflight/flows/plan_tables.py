@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rooflight.estimate.sweep import Sweep, Swept
 
 EXPLAINED = 3
+SMALL_BYTES = 0.1 * 2**30
 COLUMNS = ("GPU", "fits", "GiB", "step", "samples/s (low–high)", "bound by", "MFU", "W", "$/h", "$/M")
 
 
@@ -52,7 +53,7 @@ def _row(row: Estimate) -> tuple[str, ...]:
     return (
         row.gpu,
         "yes" if row.fits else "no",
-        show_gibibytes(row.peak_bytes),
+        show_gibibytes(row.peak_bytes) if row.peak_bytes >= SMALL_BYTES else "<0.1",
         show_seconds(row.step_seconds),
         f"{_rate(row.samples_per_second)} ({_rate(row.low)}–{_rate(row.high)})",
         row.bound_by,
@@ -71,7 +72,9 @@ def _rate(per_second: float) -> str:
 
 
 def _usd(dollars: float) -> str:
-    return f"{dollars:.2f}" if dollars < 1000 else f"{dollars:.0f}"
+    if dollars >= 1000:
+        return f"{dollars:.0f}"
+    return f"{dollars:.2f}" if dollars >= 0.1 else f"{dollars:.2g}"
 
 
 def _is_bought(row: Estimate) -> bool:
@@ -103,8 +106,7 @@ def _counts(plan: Plan, fit: Sequence[Estimate], shown: Sequence[Estimate]) -> l
     if unfit and fit:
         lines.append(f"{len(unfit)} do not fit: the step needs {show_bytes(min(row.peak_bytes for row in unfit))}.")
     left = [
-        f"{len(each.gpus)} {each.reason}" if len(each.gpus) > 1 else f"{each.gpus[0]}: {each.reason}"
-        for each in plan.left_out
+        f"{f'{len(each.gpus)} GPUs' if len(each.gpus) > 1 else each.gpus[0]} ({each.reason})" for each in plan.left_out
     ]
     return lines + ([f"left out: {'; '.join(left)}."] if left else [])
 
