@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -42,11 +44,11 @@ class Lora(nn.Module):
     def __init__(self, base: nn.Module, features: tuple[int, int], rank: int, weight: Tensor) -> None:
         super().__init__()
         self.base, self.weight = base, weight  # models ask a layer for its weight's dtype
-        self.down = nn.Linear(features[0], rank, bias=False, dtype=weight.dtype)
-        self.up = nn.Linear(rank, features[1], bias=False, dtype=weight.dtype)
+        self.down = nn.Parameter(torch.empty(rank, features[0], dtype=weight.dtype))
+        self.up = nn.Parameter(torch.empty(features[1], rank, dtype=weight.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = self.base(x) + self.up(self.down(x))
+        total: Tensor = self.base(x) + F.linear(F.linear(x, self.down), self.up)
         return total
 
 

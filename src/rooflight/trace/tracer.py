@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import accumulate
@@ -122,6 +123,8 @@ def _quiet() -> Iterator[None]:
     """No garbage collection, which would end lifetimes at a moment that differs from run to run, and no fused encoder
     layer, which would hide its operators behind one name."""
     was_enabled, was_fused = gc.isenabled(), torch.backends.mha.get_fastpath_enabled()
+    log = logging.getLogger("torch._subclasses.fake_tensor")  # it prints a traceback; the error says the same
+    was_disabled, log.disabled = log.disabled, True
     gc.disable()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -131,5 +134,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fused)
+        log.disabled = was_disabled
         if was_enabled:
             gc.enable()
