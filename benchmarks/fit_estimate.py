@@ -10,9 +10,10 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,8 +22,11 @@ from benchmarks.accuracy.predict import case_step, case_table, gpu_spec, to_metr
 from benchmarks.accuracy.rows import read_rows
 from benchmarks.accuracy.traces import Traces, default_folder
 from rooflight.core.types import GpuSpec
+from rooflight.estimate.device import device
+from rooflight.estimate.kernels import kernels
 from rooflight.estimate.shares import Shares, interval_class
-from rooflight.estimate.table import Array, OpTable
+from rooflight.estimate.step import assemble
+from rooflight.estimate.table import Array, Index, OpTable, joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +41,19 @@ class Figure:
 FIGURES: Mapping[str, Figure] = {
     "matrix": Figure(about=0.85, within=1.2, meaning="share of the matrix engines' dense peak that long products reach"),
     "vector": Figure(about=0.85, within=1.2, meaning="the same of the ordinary lanes"),
+    "matrix_early": Figure(about=0.85, within=1.2, meaning="what Tensor Cores before Ampere reach of that"),
     "convolution": Figure(about=0.8, within=1.4, meaning="what a convolution reaches of that"),
     "attention": Figure(about=0.6, within=1.4, meaning="what fused attention reaches of that"),
-    "convolution_backward": Figure(about=0.85, within=1.3, meaning="its gradients against it"),
+    "convolution_backward": Figure(about=0.85, within=1.3, meaning="its gradients against it, on matrix engines"),
+    "lanes_backward": Figure(about=0.9, within=1.2, meaning="the same on the ordinary lanes"),
+    "grouped_last": Figure(about=0.8, within=1.4, meaning="a grouped convolution in channels last against the plain layout"),
     "attention_backward": Figure(about=0.75, within=1.3, meaning="the gradients of fused attention against it"),
     "misaligned": Figure(about=0.8, within=1.2, meaning="what each halving of the 16 bytes loaded at once leaves of a product"),
     "widened": Figure(about=0.9, within=1.2, meaning="what is left where float16 is widened to float32 on the way in"),
     "recurrent": Figure(about=0.5, within=1.5, meaning="what a recurrent layer reaches of that"),
     "depthwise": Figure(about=0.3, within=2.0, meaning="share of the lanes' peak in a depthwise convolution"),
     "depthwise_backward": Figure(about=0.15, within=2.0, meaning="the same for its gradients"),
+    "depthwise_last": Figure(about=0.9, within=1.3, meaning="a depthwise one in channels last against the plain layout"),
     "fill": Figure(about=64.0, within=2.0, meaning="multiply-adds per element that starting and ending a tile cost"),
     "l2": Figure(about=0.6, within=1.4, meaning="share of L2's rate (64 bytes per unit and clock)"),
     "memory_elementwise": Figure(about=0.88, within=1.1, meaning="share of the memory's rate: elementwise operators"),
@@ -56,6 +64,7 @@ FIGURES: Mapping[str, Figure] = {
     "memory_product": Figure(about=0.8, within=1.2, meaning="products"),
     "overlap": Figure(about=3.0, within=1.5, meaning="exponent that joins arithmetic and memory: 1 adds, infinity overlaps"),
     "turned": Figure(about=0.7, within=1.5, meaning="how much of a convolution's tensors is turned to channels last and back"),
+    "turned_old": Figure(about=1.15, within=1.2, meaning="the same with the cuDNN of torch before 1.13, against later ones"),
     "kernel_seconds": Figure(about=2.5e-6, within=1.5, meaning="start and end of a kernel on the GPU"),
     "geforce_clock": Figure(about=1.08, within=1.05, meaning="clock under load over the published one: GeForce and TITAN"),
     "winograd": Figure(about=1.8, within=1.2, meaning="what 3 × 3 convolutions gain by Winograd's algorithm on the lanes"),
@@ -83,6 +92,11 @@ class Point:
     table: OpTable
     spec: GpuSpec
     group: tuple[str, ...]
+
+    @property
+    def host(self) -> str:
+        """The machine that it was measured on, as far as one can tell."""
+        return f"{self.case.row.source} {self.spec.name}"
 
 
 def points(cases: Sequence[Case], traces: Traces) -> list[Point]:
@@ -115,15 +129,45 @@ def single_gpu(path: Path) -> list[Case]:
     return found
 
 
-def errors(chosen: Sequence[Point], shares: Shares) -> Array:
-    """log(predicted / measured) seconds of each point."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Points whose kernels are worked out in one go: the same GPU, the same setting of its kernels, the same task."""
+
+    members: tuple[Point, ...]
+    places: Index  # of the members among all points
+    table: OpTable
+    ends: tuple[int, ...]
+
+
+def together(chosen: Sequence[Point]) -> list[Together]:
+    """The points, by what their kernels have in common."""
+    groups: dict[object, list[int]] = defaultdict(list)
+    for place, point in enumerate(chosen):
+        kernel_setting = replace(point.case.setting, slow_host=1.0, host_input_bytes=0.0)
+        groups[(point.spec.name, kernel_setting, point.case.recipe.task)].append(place)
     found = []
-    for point in chosen:
-        seconds = case_step(point.case, point.table, point.spec, shares).seconds
-        value = to_metric(point.case, seconds)
-        sign = 1.0 if point.case.row.metric == "ms_per_step" else -1.0
-        found.append(sign * np.log(value / point.case.row.value))
-    return np.array(found)
+    for places in groups.values():
+        members = tuple(chosen[place] for place in places)
+        tables = [member.table for member in members]
+        ends = tuple(np.cumsum(list(map(len, tables))).tolist())
+        found.append(Together(members=members, places=np.array(places), table=joined(tables), ends=ends))
+    return found
+
+
+def errors(groups: Sequence[Together], shares: Shares, hosts: Mapping[str, float] = MappingProxyType({})) -> Array:
+    """log(predicted / measured) seconds of each point. hosts: how much slower than the usual one each host is."""
+    found = np.zeros(sum(len(group.members) for group in groups))
+    for group in groups:
+        first = group.members[0]
+        busy = kernels(group.table, device(first.spec, shares), first.case.setting, shares)
+        for place, point, end in zip(group.places, group.members, group.ends, strict=True):
+            count = len(point.table)
+            setting = replace(point.case.setting, slow_host=hosts.get(point.host, 1.0))
+            one = assemble(point.table, np.ones(count, dtype=bool), busy.part(end - count, end), setting, shares)
+            value = to_metric(point.case, one.seconds)
+            sign = 1.0 if point.case.row.metric == "ms_per_step" else -1.0
+            found[place] = sign * np.log(value / point.case.row.value)
+    return found
 
 
 def weights(chosen: Sequence[Point]) -> Array:
@@ -131,7 +175,7 @@ def weights(chosen: Sequence[Point]) -> Array:
     count: dict[tuple[str, ...], int] = defaultdict(int)
     for point in chosen:
         count[point.group] += 1
-    return np.array([min(1.0, (10.0 / count[point.group]) ** 0.5) for point in chosen])
+    return np.array([min(1.0, (25.0 / count[point.group]) ** 0.5) for point in chosen])
 
 
 def as_shares(logs: Array, source: str) -> Shares:
@@ -148,8 +192,8 @@ def held_out(
         inside = [key(point) == fold for point in chosen]
         rest = [point for point, mine in zip(chosen, inside, strict=True) if not mine]
         left = [point for point, mine in zip(chosen, inside, strict=True) if mine]
-        logs = fit(rest, rounds=rounds, begin=begin)
-        found[np.array(inside)] = errors(left, as_shares(logs, ""))
+        logs = fit(rest, rounds=rounds, begin=begin).logs
+        found[np.array(inside)] = errors(together(left), as_shares(logs, ""))
         worst = np.abs(np.expm1(found[np.array(inside)]))
         tell(f"without {fold}: {len(left)} rows, median {np.median(worst):.1%}, 90th percentile {np.quantile(worst, 0.9):.1%}")
     return found
@@ -174,6 +218,14 @@ def start() -> Array:
     return np.log([figure.about for figure in FIGURES.values()])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """The logarithms of the figures, in their order, and how much slower than the usual one each host was."""
+
+    logs: Array
+    hosts: Mapping[str, float]
+
+
 def fit(
     chosen: Sequence[Point],
     *,
@@ -181,12 +233,19 @@ def fit(
     begin: Array | None = None,
     tell: Callable[[str], None] = lambda _: None,
     damp: float = 0.15,
-) -> Array:
+) -> Fit:
     """Levenberg and Marquardt's method on the logarithms of the figures; residuals beyond `damp` count less."""
     about, width = start(), np.log([figure.within for figure in FIGURES.values()])
+    # Hosts differ, and one slow host must not pass for a slow GPU: each gets a factor of its own, which is then dropped.
+    hosts = sorted({point.host for point in chosen})
+    about = np.concatenate((about, np.zeros(len(hosts))))
+    width = np.concatenate((width, np.full(len(hosts), HOST_SPREAD)))
     weight = weights(chosen)
-    logs, trust = (about if begin is None else begin).copy(), 1.0
-    found = errors(chosen, as_shares(logs, ""))
+    logs, trust = about.copy(), 1.0
+    if begin is not None:
+        logs[: len(FIGURES)] = begin
+    groups = together(chosen)
+    found = _errors_at(groups, logs, hosts)
 
     def loss(residual: Array, at: Array) -> float:
         robust = 2 * damp**2 * (np.sqrt(1 + (residual / damp) ** 2) - 1)
@@ -194,33 +253,50 @@ def fit(
 
     best = loss(found, logs)
     for number in range(rounds):
-        slopes = _slopes(chosen, logs, found)
+        slopes = _slopes(chosen, groups, logs, hosts, found)
         robust = weight**2 / np.sqrt(1 + (found / damp) ** 2)
         gradient = slopes.T @ (robust * found) + PRIOR * (logs - about) / width**2
         normal = slopes.T @ (robust[:, None] * slopes) + np.diag(PRIOR / width**2)
         for _ in range(6):
-            step = np.linalg.solve(normal + trust * np.diag(np.diag(normal)), -gradient)
-            tried = logs + step
-            new = errors(chosen, as_shares(tried, ""))
+            tried = logs + np.linalg.solve(normal + trust * np.diag(np.diag(normal)), -gradient)
+            new = _errors_at(groups, tried, hosts)
             if (value := loss(new, tried)) < best:
                 logs, found, best, trust = tried, new, value, trust / 5
                 break
             trust *= 4
         tell(f"round {number}: loss {best:.3f}, median error {np.median(np.abs(np.expm1(found))):.3%}")
-    return logs
+    slower = dict(zip(hosts, np.exp(logs[len(FIGURES) :]).tolist(), strict=True))
+    tell("hosts: " + ", ".join(f"{name} {factor:.2f}" for name, factor in slower.items()))
+    return Fit(logs=logs[: len(FIGURES)], hosts=slower)
 
 
+def _errors_at(groups: Sequence[Together], logs: Array, hosts: Sequence[str]) -> Array:
+    slower = dict(zip(hosts, np.exp(logs[len(FIGURES) :]).tolist(), strict=True))
+    return errors(groups, as_shares(logs[: len(FIGURES)], ""), slower)
+
+
+HOST_SPREAD = 0.3  # of hosts around the usual one, as a logarithm
 PRIOR = 0.05  # of one figure at the edge of its range, against a squared log error of one row
 
 
-def _slopes(chosen: Sequence[Point], logs: Array, found: Array) -> Array:
+def _slopes(
+    chosen: Sequence[Point], groups: Sequence[Together], logs: Array, hosts: Sequence[str], found: Array
+) -> Array:
+    """How each error changes with each logarithm, by small steps; a host's changes those of its own points alone."""
     width = 0.02
-    columns = []
-    for index in range(len(logs)):
+    slopes = np.zeros((len(chosen), len(logs)))
+    for index in range(len(FIGURES)):
         moved = logs.copy()
         moved[index] += width
-        columns.append((errors(chosen, as_shares(moved, "")) - found) / width)
-    return np.stack(columns, axis=1)
+        slopes[:, index] = (_errors_at(groups, moved, hosts) - found) / width
+    # All hosts at once: none touches another's points.
+    moved = logs.copy()
+    moved[len(FIGURES) :] += width
+    all_hosts = (_errors_at(groups, moved, hosts) - found) / width
+    for index, host in enumerate(hosts, start=len(FIGURES)):
+        mine = np.array([point.host == host for point in chosen])
+        slopes[mine, index] = all_hosts[mine]
+    return slopes
 
 
 def main() -> int:
@@ -228,17 +304,20 @@ def main() -> int:
     found = points(single_gpu(arguments.calibration), Traces(arguments.cache, make=not arguments.traced_only))
     chosen = sampled(found, arguments.rows)
     _tell(f"{len(chosen)} of {len(found)} rows")
-    logs = fit(chosen, rounds=arguments.rounds, tell=_tell)
+    found_fit = fit(chosen, rounds=arguments.rounds, tell=_tell)
+    logs = found_fit.logs
     shares = as_shares(logs, f"benchmarks/fit_estimate.py on {arguments.calibration.name}, {datetime.now(UTC):%Y-%m-%d}")
     out: dict[str, list[float]] = {}
     if arguments.hold_out:
         by_gpu = held_out(chosen, lambda point: point.spec.name, rounds=arguments.hold_out, begin=logs, tell=_tell)
         out = intervals(chosen, by_gpu, shares)
-    arguments.out.write_text(json.dumps(document(shares, out, len(chosen)), indent=1) + "\n", encoding="utf-8")
+    arguments.out.write_text(json.dumps(document(shares, found_fit.hosts, out, len(chosen)), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def document(shares: Shares, out: Mapping[str, list[float]], rows: int) -> dict[str, object]:
+def document(
+    shares: Shares, hosts: Mapping[str, float], out: Mapping[str, list[float]], rows: int
+) -> dict[str, object]:
     """What shares.json holds."""
     meanings = {name: figure.meaning for name, figure in {**FIGURES, **FIXED}.items()}
     return {
@@ -246,6 +325,7 @@ def document(shares: Shares, out: Mapping[str, list[float]], rows: int) -> dict[
         "shares": {
             name: {"value": float(f"{value:.4g}"), "meaning": meanings[name]} for name, value in shares.values.items()
         },
+        "hosts": {name: round(factor, 3) for name, factor in hosts.items()},
         "intervals": out,
     }
 

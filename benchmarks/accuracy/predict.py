@@ -1,7 +1,8 @@
 """What a case is predicted to measure: from the trace of its recipe, its GPU and its setting, to the row's own metric."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import geometric_mean
 
 from benchmarks.accuracy.cases import Case, NotPredicted
 from benchmarks.accuracy.traces import Traced, Traces
@@ -76,6 +77,14 @@ def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
     )
 
 
+def slow_host(source: str, gpu: str, shares: Shares) -> float:
+    """The host of a source's GPU if the fit has seen it, else the mean of the source's hosts, else the usual one."""
+    if (name := f"{source} {gpu}") in shares.hosts:
+        return shares.hosts[name]
+    others = [factor for host, factor in shares.hosts.items() if host.startswith(f"{source} ")]
+    return geometric_mean(others) if others else 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """In the row's metric, and the step on one GPU behind it."""
@@ -89,5 +98,6 @@ def predict(case: Case, traces: Traces, shares: Shares) -> Prediction:
     raises  NotPredicted with the reason
     """
     spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
-    one = case_step(case, case_table(case, traced), spec, shares)
+    setting = replace(case.setting, slow_host=slow_host(case.row.source, spec.name, shares))
+    one = case_step(replace(case, setting=setting), case_table(case, traced), spec, shares)
     return Prediction(value=to_metric(case, case_seconds(case, traced, one, spec)), step=one)

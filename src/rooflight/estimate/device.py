@@ -46,7 +46,9 @@ def device(spec: GpuSpec, shares: Shares) -> Device:
     """
     if spec.units is None or spec.clock_hz is None:
         raise SpecError(f"{spec.name} has no published {'units' if spec.units is None else 'clock'}.")
-    headroom = shares["geforce_clock"] if spec.family in ("GeForce", "TITAN") else 1.0
+    # A card with a fan of its own runs above the published boost clock; a laptop's power limit holds it there.
+    boosts = spec.family in ("GeForce", "TITAN") and spec.form_factor != "laptop"
+    headroom = shares["geforce_clock"] if boosts else 1.0
     clock = spec.clock_hz * headroom
     l2_rate = spec.units * L2_BYTES_PER_CLOCK * clock * shares["l2"]
     l2_bytes = float(spec.l2_bytes or SMALL_L2_BYTES)

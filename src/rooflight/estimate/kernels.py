@@ -1,6 +1,6 @@
 """Seconds that each operator's kernels keep the GPU busy: the hierarchical roofline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -22,6 +22,10 @@ class Kernels:
     compute: Array
     memory: Array
     fixed: Array
+
+    def part(self, first: int, last: int) -> "Kernels":
+        """Those of the operators from first to before last."""
+        return Kernels(**{field.name: getattr(self, field.name)[first:last] for field in fields(self)})
 
 
 def kernels(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Kernels:
@@ -58,6 +62,14 @@ def winograd(table: OpTable) -> Mask:
     return table.kind("convolution") & (reuse > 8.0) & (reuse < 9.9) & (table.batch == 1)
 
 
+def loads_through_registers(gpu: Device) -> bool:
+    """Tensor Cores before Ampere: operands pass the registers on their way to shared memory, in the products' time.
+
+    source  NVIDIA, "A100 Tensor Core GPU Architecture", 2020, on asynchronous copies
+    """
+    return gpu.spec.vendor == "nvidia" and (gpu.spec.target or "").startswith("7.")
+
+
 def library_share(gpu: Device, dtype: str, shares: Shares) -> float:
     """What a vendor's library reaches of what NVIDIA's do."""
     if gpu.spec.vendor != "amd":
@@ -79,11 +91,14 @@ def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shar
                 continue
             used = product_dtype(gpu, setting.product_dtype(kind, dtype))
             reached = _reached(table, chosen, kind, gpu, used, dtype, shares)
+            if setting.channels_last and kind == "convolution":
+                reached = np.where(table.batch[chosen] > 1, reached * shares["grouped_last"], reached)
             if kind == "attention":
                 seconds[chosen] = table.flops[chosen] / (reached * _busy_units(table, gpu)[chosen])
             else:
                 seconds[chosen] = _tiled_seconds(table, chosen, gpu, reached, shares)
     lanes = np.where(table.named("convolution_backward"), shares["depthwise_backward"], shares["depthwise"])
+    lanes = lanes * (shares["depthwise_last"] if setting.channels_last else 1.0)
     seconds[single] = table.flops[single] / (vector_rate(gpu) * lanes[single])
     return seconds
 
@@ -96,10 +111,13 @@ def _reached(
     share = rate * shares[engine] * shares.get(kind, 1.0) * library_share(gpu, dtype, shares)
     if engine == "vector" and dtype != "float32":
         share *= shares["widened"]
+    if engine == "matrix" and loads_through_registers(gpu):
+        share *= shares["matrix_early"]
     reached = np.full(int(chosen.sum()), share)
     backward = table.named("_backward")[chosen]
     if kind in ("convolution", "attention"):
-        reached = np.where(backward, reached * shares[f"{kind}_backward"], reached)
+        name = "lanes_backward" if engine == "vector" else f"{kind}_backward"
+        reached = np.where(backward, reached * shares[name], reached)
     if engine == "vector":
         reached = np.where(winograd(table)[chosen], reached * shares["winograd"], reached)
     if kind == "matmul" and engine == "matrix":
@@ -165,4 +183,6 @@ def _layout_bytes(table: OpTable, gpu: Device, setting: Setting, shares: Shares)
     for dtype in table.dtypes_of("convolution"):
         if matrix_rate(gpu, product_dtype(gpu, setting.product_dtype("convolution", dtype)))[1] != "matrix":
             turned &= ~table.dtype(dtype)
-    return np.where(turned, 2.0 * shares["turned"] * table.bytes, 0.0)
+    old = setting.torch_version is not None and setting.torch_version < (1, 13)
+    share = shares["turned"] * (shares["turned_old"] if old else 1.0)
+    return np.where(turned, 2.0 * share * table.bytes, 0.0)

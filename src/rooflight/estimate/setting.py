@@ -11,6 +11,7 @@ class Setting:
     tf32               which float32 products may run in TensorFloat-32 where the device has it: torch's own default is
                        the convolutions alone
     torch_version      (major, minor); None: a current one
+    slow_host          how much longer this host takes to issue an operator than the usual one
     recomputes         backward runs forward once more: activation checkpointing of every block
     host_input_bytes   what the step copies from the host before it starts: a batch that was not put on the device
     """
@@ -18,6 +19,7 @@ class Setting:
     channels_last: bool = False
     tf32: Literal["none", "convolutions", "all"] = "convolutions"
     compiled: bool = False
+    slow_host: float = 1.0
     recomputes: bool = False
     torch_version: tuple[int, int] | None = None
     host_input_bytes: float = 0.0

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -14,6 +14,7 @@ class Shares:
     values: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]  # by class of workload: measured / predicted rate, 10th and 90th percentile
     source: str
+    hosts: Mapping[str, float] = field(default_factory=dict)  # of the fit's rows: how much slower than the usual one
 
     def __getitem__(self, name: str) -> float:
         return self.values[name]
@@ -35,4 +36,5 @@ def load_shares() -> Shares:
         values={name: entry["value"] for name, entry in document["shares"].items()},
         intervals={name: (low, high) for name, (low, high) in document["intervals"].items()},
         source=document["source"],
+        hosts=document["hosts"],
     )

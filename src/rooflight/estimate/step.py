@@ -10,7 +10,7 @@ from rooflight.estimate.fusion import fuse
 from rooflight.estimate.kernels import PRODUCT_KINDS, Kernels, kernels
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
-from rooflight.estimate.table import Array, OpTable
+from rooflight.estimate.table import Array, Mask, OpTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -32,18 +32,22 @@ class Step:
 
 def step(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Step:
     """One step of a traced model on one GPU."""
-    backward = table.phase("backward")
     starts = np.ones(len(table), dtype=bool)
     if setting.compiled:
         fused = fuse(table)
         table, starts = fused.table, fused.starts
-    busy = kernels(table, gpu, setting, shares)
+    return assemble(table, starts, kernels(table, gpu, setting, shares), setting, shares)
+
+
+def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shares: Shares) -> Step:
+    """The step of these operators, of which those in `starts` begin a kernel, when the GPU is busy so long with each."""
+    backward = table.phase("backward")
     worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
     if setting.recomputes:
         again = float(worked[table.phase("forward")].sum())
         worked[np.flatnonzero(backward)[:1]] += again
     issued = np.where(starts, _issue_seconds(table, setting, shares), 0.0)
-    copied = setting.host_input_bytes / shares["host_copy"]
+    copied = setting.slow_host * setting.host_input_bytes / shares["host_copy"]
     return Step(
         seconds=copied + _finish(issued, worked),
         gpu_seconds=float(worked.sum()),
@@ -68,7 +72,7 @@ def _issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
     Modules with weights cost more than a bare function: their own Python, autocast, cuDNN's descriptors and plans.
     """
     if setting.compiled:
-        return np.full(len(table), shares["issue_compiled"])
+        return np.full(len(table), setting.slow_host * shares["issue_compiled"])
     backward, trains = table.phase("backward"), bool(table.phase("backward").any())
     module = table.kind(*PRODUCT_KINDS, "normalization")
     seconds = np.where(module, shares["issue_module"], shares["issue_function"])
@@ -77,7 +81,7 @@ def _issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
     for phase in ("forward", "backward"):
         first = np.flatnonzero(table.phase(phase))[:1]
         seconds[first] += shares["issue_pass"]
-    return seconds
+    return seconds * setting.slow_host
 
 
 def _by_bound(busy: Kernels, worked: Array) -> Mapping[str, float]:

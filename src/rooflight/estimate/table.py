@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,21 @@ def without_phase(table: OpTable, phase: str) -> OpTable:
         read_from=table.read_from[inner],
         read_bytes=table.read_bytes[inner],
     )
+
+
+def joined(tables: Sequence[OpTable]) -> OpTable:
+    """Several steps one after the other, to be worked out in one go. They read nothing from each other."""
+    offsets = np.cumsum([0, *map(len, tables)])[:-1]
+    columns: dict[str, Any] = {}
+    for name in (field.name for field in fields(OpTable)):
+        parts = [getattr(one, name) for one in tables]
+        if name in ("read_by", "read_from"):
+            parts = [part + offset for part, offset in zip(parts, offsets, strict=True)]
+        if name == "samples":
+            columns[name] = sum(parts)
+        else:
+            columns[name] = tuple(chain(*parts)) if isinstance(parts[0], tuple) else np.concatenate(parts)
+    return OpTable(**columns)
 
 
 _OTHER = frozenset({"samples", "read_by", "read_from", "read_bytes"})
