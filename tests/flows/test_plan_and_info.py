@@ -6,16 +6,17 @@ from rooflight.core.codec import from_json, to_json
 from rooflight.core.errors import ConfigError
 from rooflight.core.tables import text
 from rooflight.core.types import Machine
-from rooflight.flows import plan as plan_flow
+from rooflight.core.plans import Plan, PlanConfig
+from rooflight.flows import plan_here
 from rooflight.flows.info import info
-from rooflight.flows.plan import Plan, plan
+from rooflight.flows.plan import plan
 from tests.flows.conftest import ROOF
 
 
 @pytest.fixture(autouse=True)
 def roof(monkeypatch: pytest.MonkeyPatch) -> None:
     """Round figures in place of a measurement."""
-    monkeypatch.setattr(plan_flow, "find_roof", lambda *arguments, **options: ROOF)
+    monkeypatch.setattr(plan_here, "find_roof", lambda *arguments, **options: ROOF)
 
 
 def test_info_is_a_machine_that_survives_json() -> None:
@@ -26,7 +27,7 @@ def test_info_is_a_machine_that_survives_json() -> None:
 
 
 def test_plan_has_the_fields_of_the_contract() -> None:
-    answer = plan(batch=128, dtype="float32", device="cpu").answer
+    answer = plan(PlanConfig(batch=128, dtype="float32", device="cpu")).answer
     assert isinstance(answer, Plan)
     assert from_json(Plan, to_json(answer)) == answer
     (row,) = answer.estimates
@@ -39,7 +40,7 @@ def test_plan_has_the_fields_of_the_contract() -> None:
 
 def test_training_takes_more_than_inference_and_a_large_batch_more_than_a_small() -> None:
     def predicted(task: str, batch: int) -> tuple[float, int]:
-        answer = plan(task=task, batch=batch, dtype="float32", device="cpu").answer  # type: ignore[arg-type]
+        answer = plan(PlanConfig(task=task, batch=batch, dtype="float32", device="cpu")).answer  # type: ignore[arg-type]
         assert isinstance(answer, Plan)
         return answer.estimates[0].step_seconds, answer.estimates[0].peak_bytes
 
@@ -49,7 +50,7 @@ def test_training_takes_more_than_inference_and_a_large_batch_more_than_a_small(
 
 
 def test_a_batch_that_does_not_fit_is_a_clear_no() -> None:
-    report = plan(batch=1_000_000, dtype="float32", device="cpu")
+    report = plan(PlanConfig(batch=1_000_000, dtype="float32", device="cpu"))
     assert isinstance(report.answer, Plan)
     assert not report.answer.estimates[0].fits
     assert report.exit_code == 1
@@ -57,6 +58,6 @@ def test_a_batch_that_does_not_fit_is_a_clear_no() -> None:
 
 def test_wrong_input_is_said() -> None:
     with pytest.raises(ConfigError, match="--batch 0"):
-        plan(batch=0, device="cpu")
+        plan(PlanConfig(batch=0, device="cpu"))
     with pytest.raises(ConfigError, match="no model 'cmn'"):
-        plan(model="cmn", device="cpu")
+        plan(PlanConfig(model="cmn", device="cpu"))

@@ -1,0 +1,150 @@
+"""One trace on many GPUs: the same as one by one, and what is added to each."""
+
+from dataclasses import replace
+
+import pytest
+
+from rooflight.core.errors import SpecError, TraceError
+from rooflight.core.types import Lifetime, Link, Offer, Trace
+from rooflight.estimate.batches import growth, largest_batch
+from rooflight.estimate.breakdown import breakdown, operator_classes
+from rooflight.estimate.device import device
+from rooflight.estimate.parallel import Gang, gang_seconds
+from rooflight.estimate.predict import predict
+from rooflight.estimate.setting import Setting
+from rooflight.estimate.sweep import Sweep, by_gpu
+from tests.estimate.gpus import GPU, pointwise, product, step_of
+
+GIB = 2**30
+CARD = replace(GPU, tdp_watts=300.0)
+STEP = step_of(
+    product(4096, 4096, 4096),
+    pointwise(2**28, source=0),
+    product(4096, 4096, 4096, phase="backward"),
+    task="train",
+)
+
+
+def at(batch: int, *, per_sample: int = 2**20, fixed: int = 2**30) -> Trace:
+    """A step whose memory is fixed + batch · per_sample bytes."""
+    blocks = (
+        Lifetime(bytes=fixed, first_op=0, last_op=1, role="parameter"),
+        Lifetime(bytes=batch * per_sample, first_op=0, last_op=1, role="activation"),
+    )
+    step = step_of(product(batch * 64, 512, 512), pointwise(batch * 2**16, source=0), batch=batch)
+    return replace(step, lifetimes=blocks, peak_bytes=fixed + batch * per_sample)
+
+
+def test_a_sweep_says_of_each_gpu_what_predict_says() -> None:
+    setting = Setting()
+    sweep = Sweep(trace=STEP, setting=setting)
+    for spec in (GPU, replace(GPU, name="slow", bytes_per_second=3e11), replace(GPU, name="tiny", memory_bytes=GIB)):
+        swept, alone = sweep.estimate(spec).estimate, predict(STEP, spec, setting)
+        for name in ("gpu", "fits", "peak_bytes", "step_seconds", "samples_per_second", "low", "high", "bound_by"):
+            assert getattr(swept, name) == getattr(alone, name), name
+        assert swept.mfu == pytest.approx(alone.mfu)
+
+
+def test_power_and_price_are_added() -> None:
+    offers = by_gpu(
+        [
+            Offer(gpu="round", gpus=2, usd_per_hour=7.2, provider="a cloud", as_of="2026-01-02", source="made up"),
+            Offer(gpu="other", gpus=1, usd_per_hour=0.1, provider="a cloud", as_of="2026-01-02", source="made up"),
+        ]
+    )
+    row = Sweep(trace=STEP, setting=Setting(), offers=offers).estimate(CARD).estimate
+    assert row.watts is not None
+    assert row.joules_per_sample == pytest.approx(row.watts / row.samples_per_second)
+    assert row.usd_per_hour == 3.6
+    assert row.usd_per_million_samples == pytest.approx(1000 / row.samples_per_second)
+    unknown = Sweep(trace=STEP, setting=Setting()).estimate(GPU).estimate
+    assert unknown.watts is unknown.joules_per_sample is unknown.usd_per_hour is unknown.max_batch is None
+
+
+def test_several_gpus_take_the_time_that_parallel_says_and_none_takes_more_alone() -> None:
+    gradient = Lifetime(bytes=GIB, first_op=2, last_op=2, role="gradient")
+    trace = replace(STEP, lifetimes=(*STEP.lifetimes, gradient))
+    linked = replace(CARD, links=(Link(name="a link", bytes_per_second=1e9, devices=8),))
+    one, four = (Sweep(trace=trace, setting=Setting(), gpus=gpus).estimate(linked) for gpus in (1, 4))
+    gang = gang_seconds(
+        one.step, Gang(gpus=4, how="processes"), linked, gradient_bytes=GIB, parameter_bytes=trace.parameter_bytes
+    )
+    assert one.estimate.step_seconds == one.step.seconds
+    assert four.estimate.step_seconds == gang > one.step.seconds
+    assert four.estimate.samples_per_second == pytest.approx(4 * trace.workload.batch / gang)
+    assert four.estimate.bound_by == "network"
+
+
+def test_mfu_counts_against_the_dtype_that_products_run_in() -> None:
+    rates = (
+        replace(GPU.rates[0], flops_per_second=1e13),
+        replace(GPU.rates[1], dtype="tfloat32", flops_per_second=8e13),
+    )
+    spec = replace(GPU, rates=rates, flops_per_second={"float32": 1e13, "tfloat32": 8e13})
+    step = step_of(product(8192, 8192, 8192, dtype="float32"))
+    step = replace(step, workload=replace(step.workload, dtype="float32"))
+    mfu = Sweep(trace=step, setting=Setting(tf32="all")).estimate(spec).estimate.mfu
+    assert mfu is not None
+    assert 0.3 < mfu <= 1.2
+
+
+def test_the_largest_batch_is_where_memory_ends() -> None:
+    grown = growth(at(8), at(4))
+    assert grown.fixed.tolist() == [2**30, 2**30]
+    assert grown.per_sample.tolist() == [2**20, 2**20]
+    assert largest_batch(grown, 2 * GIB) == 1024
+    assert largest_batch(grown, 2**30 - 1) == 0
+    assert largest_batch(growth(at(8, per_sample=0), at(4, per_sample=0)), GIB) is None
+
+
+def test_the_largest_batch_of_a_gpu_fits_and_a_tenth_more_does_not() -> None:
+    def swept(batch: int) -> Sweep:
+        return Sweep(trace=at(batch), setting=Setting(), grown=growth(at(batch), at(2 * batch)))
+
+    most = swept(256).estimate(GPU).estimate.max_batch
+    assert most is not None
+    assert swept(most).estimate(GPU).estimate.fits
+    assert not swept(int(1.1 * most)).estimate(GPU).estimate.fits
+    small = swept(2 * most).estimate(GPU).estimate
+    assert not small.fits
+    assert small.max_batch == pytest.approx(most, rel=0.02)
+
+
+def test_two_traces_of_different_steps_have_no_growth() -> None:
+    with pytest.raises(TraceError, match="two traces of the same step"):
+        growth(at(8), STEP)
+    with pytest.raises(TraceError, match="two traces of the same step"):
+        growth(at(8), at(8))
+
+
+def test_a_gpu_without_units_is_an_error() -> None:
+    with pytest.raises(SpecError, match="no published units"):
+        Sweep(trace=STEP, setting=Setting()).estimate(replace(GPU, units=None))
+    with pytest.raises(TraceError, match="no work to time"):
+        Sweep(trace=step_of(), setting=Setting())
+
+
+def test_the_classes_of_a_step_add_up_to_the_gpu_seconds() -> None:
+    sweep = Sweep(trace=STEP, setting=Setting())
+    gpu = device(GPU, sweep.shares)
+    for setting in (Setting(), Setting(compiled=True)):
+        whole = Sweep(trace=STEP, setting=setting).estimate(GPU).step.gpu_seconds
+        parts = breakdown(sweep.columns, operator_classes(STEP), gpu, setting, sweep.shares)
+        assert sum(part.seconds for part in parts) == pytest.approx(whole)
+        assert sum(part.share for part in parts) == pytest.approx(1.0)
+        assert [part.name for part in parts] == ["matrix product", "ReLU"]
+    assert parts[0].bound_by == "compute"
+    assert parts[1].bound_by == "memory"
+
+
+def test_operators_of_one_layer_are_one_class() -> None:
+    names = (
+        "aten.cudnn_batch_norm.default",
+        "aten.native_batch_norm_backward.default",
+        "aten._softmax.default",
+        "aten.threshold_backward.default",
+        "aten.add_.Tensor",
+    )
+    ops = [replace(pointwise(1), name=name) for name in names]
+    ops.append(replace(pointwise(1), name="aten._foreach_add_.List", phase="optimizer"))
+    assert operator_classes(step_of(*ops)) == ("batch norm", "batch norm", "softmax", "ReLU", "add", "optimizer")
