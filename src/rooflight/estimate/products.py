@@ -14,6 +14,8 @@ from rooflight.estimate.table import Array
 # The tiles that CUTLASS and cuBLAS choose from, rows × columns; skinny ones serve small or grouped products.
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 32))
 
+TALL, WIDE = np.array(TILES, dtype=float).T
+
 SHORTEST_SPLIT = 256  # of K: a shorter piece is not worth another unit
 
 
@@ -32,14 +34,13 @@ def product_seconds(batch: Array, rows: Array, columns: Array, depth: Array, ite
 
     Few tiles and a long K: K is split over idle units, which add their parts up through L2 afterwards.
     """
-    best = np.full(len(rows), np.inf)
-    for tall, wide in TILES:
-        tiles = batch * np.ceil(rows / tall) * np.ceil(columns / wide)
-        split = np.maximum(1.0, np.minimum(np.floor(engine.units / np.maximum(tiles, 1.0)), depth // SHORTEST_SPLIT))
-        waves = np.ceil(tiles * split / engine.units)
-        length = depth / split + engine.fill
-        compute = 2.0 * tall * wide * length / engine.flops_per_second
-        feed = (tall + wide) * length * item / engine.feed_bytes_per_second
-        adding_up = np.where(split > 1, 8.0 * split * batch * rows * columns / engine.feed_bytes_per_second, 0.0)
-        best = np.minimum(best, waves * engine.units * np.maximum(compute, feed) + adding_up)
-    return best
+    tall, wide = TALL[:, None], WIDE[:, None]  # tiles down, products across
+    tiles = batch * np.ceil(rows / tall) * np.ceil(columns / wide)
+    split = np.maximum(1.0, np.minimum(np.floor(engine.units / np.maximum(tiles, 1.0)), depth // SHORTEST_SPLIT))
+    waves = np.ceil(tiles * split / engine.units)
+    length = depth / split + engine.fill
+    compute = 2.0 * tall * wide * length / engine.flops_per_second
+    feed = (tall + wide) * length * item / engine.feed_bytes_per_second
+    adding_up = np.where(split > 1, 8.0 * split * batch * rows * columns / engine.feed_bytes_per_second, 0.0)
+    seconds: Array = (waves * engine.units * np.maximum(compute, feed) + adding_up).min(axis=0)
+    return seconds
