@@ -159,7 +159,7 @@ def test_a_step_that_does_not_fit_names_a_batch_that_does() -> None:
 
 
 def test_the_top_choices_are_explained_by_their_operators() -> None:
-    report = of("A100 SXM4 80GB", batch=8192)
+    report = of("A100 SXM4 80GB", batch=2**17)
     said = text(report)
     assert f"A100 SXM4 80GB: {answer(report).estimates[0].bound_by}-bound: " in said
     assert "By operator: " in said
