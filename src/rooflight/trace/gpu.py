@@ -30,6 +30,7 @@ FLOAT32_RESULT = frozenset({
     "softmax", "log_softmax", "cumsum", "cumprod", "sum", "norm", "linalg_vector_norm", "linalg_matrix_norm",
 })  # fmt: skip
 HALF = frozenset({"prelu", "mv", "addmv", "addr"})
+_AUTOCAST = FLOAT32 | FLOAT32_RESULT | HALF
 
 RNN_RELU, RNN_TANH, LSTM, GRU = 0, 1, 2, 3  # cuDNN's modes
 GATES = {RNN_RELU: 1, RNN_TANH: 1, LSTM: 4, GRU: 3}
@@ -49,7 +50,7 @@ class CudaOperators(TorchFunctionMode):
         if composed or func is torch.autograd.backward:
             with self:  # what it calls in turn may be replaced; backward runs checkpointed layers again
                 return _unguarded(func)(*args, **kwargs)
-        if _autocasting():
+        if name in _AUTOCAST and _autocasting():
             args, kwargs = _autocast(name, args, kwargs)
         return func(*args, **kwargs)
 
