@@ -28,16 +28,22 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "hardware": {"psutil", "pynvml"},
     "trace": {"torch"},
     "estimate": {"numpy"},
-    "bench": {"torch"},
+    "bench": {"torch", "torchvision", "numpy", "keras", "mlperf_loadgen"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow"},
-    "models": {"torch"},
+    "models": {"torch", "torchvision"},
     "train": {"torch", "safetensors"},
     "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime"},
     "report": set(),
     "flows": {"torch", "PIL"},
     "cli": {"cyclopts", "rich"},
 }
-ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow")  # optional: each in one file, inside a function
+ONE_FILE = (
+    "onnxscript",
+    "onnxruntime",
+    "pyarrow",
+    "keras",
+    "mlperf_loadgen",
+)  # optional: each in one file, inside a function
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

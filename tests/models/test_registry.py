@@ -1,5 +1,7 @@
 """Every model by its name: shapes, parameters by hand, and what trains."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -44,7 +46,7 @@ def test_the_lstm_reads_the_order_of_the_words() -> None:
 
 def test_only_the_head_of_the_transfer_model_is_trained() -> None:
     model, entry = MODELS["transfer:vgg16"].build(10), MODELS["transfer:vgg16"]
-    base = sum(9 * inside * out + out for inside, out in zip(WIDTHS, WIDTHS[1:], strict=False))
+    base = sum(9 * inside * out + out for inside, out in pairwise(WIDTHS))
     head = (512 * 7 * 7 + 1) * 256 + (256 + 1) * 10
     assert sum(p.numel() for p in model.parameters()) == base + head == 21_140_042
     F.cross_entropy(model(random_input(entry, 1)), torch.tensor([3])).backward()
