@@ -54,4 +54,38 @@ def frameworks(
     )
 
 
-BENCH: tuple[Callable[..., Any], ...] = (frameworks,)
+def mlperf(
+    target: Annotated[
+        str, Parameter(help="a model's name (random weights), a run folder, or an exported file")
+    ] = "cnn",
+    *,
+    scenario: Annotated[Names, many("SingleStream, MultiStream, Offline, Server [default: all]")] = (),
+    runtime: Annotated[
+        Literal["auto", "pytorch", "onnx", "torch-export"], Parameter(help="auto: the fastest that runs here")
+    ] = "auto",
+    seconds: Annotated[float, Parameter(help="that a test lasts, at least; MLPerf's own rules ask for 600")] = 5.0,
+    target_latency_ms: Annotated[
+        float | None, Parameter(help="that 99 % of Server's queries must keep [default: 15, or five single calls]")
+    ] = None,
+    fallback: Annotated[bool, Parameter(negative="", help="our own loop even where LoadGen is installed")] = False,
+    device: Device = "auto",
+    out: Out = None,
+    json: Json = False,
+) -> Report:
+    """MLPerf-style scenarios by LoadGen, unverified: latency alone, throughput, and a server under load."""
+    from rooflight.flows.mlperf import mlperf as flow
+
+    return flow(
+        target,
+        scenarios=scenario,
+        runtime=runtime,
+        seconds=seconds,
+        target_latency_seconds=None if target_latency_ms is None else target_latency_ms / 1e3,
+        device=device,
+        fallback=fallback,
+        out=out,
+        console=console(),
+    )
+
+
+BENCH: tuple[Callable[..., Any], ...] = (frameworks, mlperf)
