@@ -12,7 +12,6 @@ RATES = {
     "Offline": r"Samples per second",
     "Server": r"Completed samples per second",
 }
-FACTS = ("Min duration satisfied", "Min queries satisfied", "Early stopping satisfied")
 
 
 def read_summary(text: str, task: ScenarioTask, seconds: float) -> ScenarioResult:
@@ -46,8 +45,9 @@ def reasons(text: str) -> tuple[str, ...]:
     """What was not satisfied, then the advice that LoadGen gives, in its words."""
     head = text.split("Additional Stats")[0]
     failed = re.findall(r"^ +(.+? satisfied) ?: NO$", head, re.MULTILINE)
-    advice = [line.strip() for line in re.findall(r"^ \* (.+(?:\n {3,}.+)*)", head, re.MULTILINE)]
-    return (*(f"{fact}: NO" for fact in failed), *(" ".join(line.split()) for line in advice))
+    advice = re.findall(r"^ \* (.+)$", head.partition("Recommendations:")[2].partition("Early Stop")[0], re.MULTILINE)
+    needed = re.findall(r"at least \d+ more queries", head)
+    return (*(f"{fact}: NO" for fact in failed), *advice, *(f"Would need to run {words}" for words in needed))
 
 
 def _rate(text: str, task: ScenarioTask) -> float | None:

@@ -108,7 +108,7 @@ def _streams(
 
 def _offline(task: ScenarioTask, run: RunBatch, draw: random.Random, clock: Callable[[], float]) -> list[float]:
     """All samples in one query, batch after batch; a sample's latency counts from the query's arrival."""
-    count = math.ceil(OFFLINE_SURPLUS * task.samples_per_second * task.seconds)
+    count = max(1, round(OFFLINE_SURPLUS * task.samples_per_second * task.seconds))
     latencies: list[float] = []
     begin = clock()
     while len(latencies) < count:
@@ -137,7 +137,7 @@ def _server(
         done, now = len(latencies), clock() - begin
         if arrivals[done] > now:
             sleep(arrivals[done] - now)
-            continue
+            now = max(clock() - begin, arrivals[done])  # the clock may fall short by a rounding
         waiting = [arrival for arrival in arrivals[done : done + task.largest_batch] if arrival <= now]
         run(draw.choices(range(task.samples), k=len(waiting)))
         end = clock() - begin
