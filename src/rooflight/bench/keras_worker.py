@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class KerasContender:
         self.x, self.y = arrays(task)
         self.model = network(keras, task.model)
         compile_model(keras, self.model)
-        self.clock = step_clock(keras, first)
+        self.clock = step_clock(keras, first.done)
         self.parameters = int(self.model.count_params())
         self.versions = {"keras": keras.__version__, backend: framework.__version__}
 
@@ -84,13 +85,12 @@ def compile_model(keras: Any, model: Any) -> None:
     )
 
 
-def step_clock(keras: Any, first: Any) -> Any:
+def step_clock(keras: Any, after_step: Callable[[], None]) -> Any:
     """A callback whose `epochs` lists (seconds of the whole epoch, seconds of its steps after the first).
 
     On TensorFlow an epoch may idle for seconds before its first step: compute is timed without that. `async_safe` says
     that the hook may be called from Keras's pool of threads, as Keras does without a hook, once the step's logs are
     numbers; otherwise the training loop itself would wait for the logs of every step.
-    first  its done() is called after each step
     """
 
     class StepClock(keras.callbacks.Callback):  # type: ignore[misc,name-defined]
@@ -106,7 +106,7 @@ def step_clock(keras: Any, first: Any) -> Any:
 
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
             self.ends.append(time.perf_counter())
-            first.done()
+            after_step()
 
         def on_epoch_end(self, epoch: int, logs: object = None) -> None:
             # Keras has waited for the hooks, and the logs are numbers by now, so the last step is done. The hooks may

@@ -88,4 +88,22 @@ def mlperf(
     )
 
 
-BENCH: tuple[Callable[..., Any], ...] = (frameworks, mlperf)
+def links(
+    *,
+    gpus: Annotated[
+        int | None, Parameter(help="how many; with gloo, processes [default: all GPUs; 2 processes]")
+    ] = None,
+    sizes: Annotated[Names, many("of the message [default: 512 16KiB 512KiB 16MiB, on GPUs also 512MiB]")] = (),
+    backend: Annotated[Literal["auto", "nccl", "gloo"], Parameter(help="auto: nccl with two GPUs or more")] = "auto",
+    limit: Annotated[float, Parameter(help="seconds after which ranks that are not done are ended")] = 300.0,
+    out: Out = None,
+    json: Json = False,
+) -> Report | None:
+    """How fast do GPUs, or processes, talk? Collectives by message size, started here or under torchrun."""
+    from rooflight.flows.links import links as flow
+
+    words = [size for word in sizes for size in word.split(",") if size]
+    return flow(gpus=gpus, sizes=words, backend=backend, limit_seconds=limit, out=out, console=console())
+
+
+BENCH: tuple[Callable[..., Any], ...] = (frameworks, mlperf, links)

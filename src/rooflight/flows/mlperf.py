@@ -211,11 +211,10 @@ def _settle(bench: Bench, task: ScenarioTask) -> ScenarioResult | str:
         found = _test(bench, task, number)
         if isinstance(found, str) or found.valid or number == OTHER_TRIES:
             return found
-        rate = found.samples_per_second or 0.0
         task = replace(
             task,
-            latency_seconds=task.latency_seconds / 2,
-            samples_per_second=1.2 * max(task.samples_per_second, rate),
+            latency_seconds=min(task.latency_seconds, found.p50_seconds or task.latency_seconds) / 5,
+            samples_per_second=1.2 * max(task.samples_per_second, found.samples_per_second or 0.0),
         )
     raise AssertionError("the last try returns")
 
