@@ -1,4 +1,4 @@
-"""What every worker shares: its arguments, the data, and the record that it prints. Light: a peer's environment runs it."""
+"""What every worker shares: its arguments, the data, and the record that it prints. A peer's environment runs it."""
 
 import argparse
 import json
