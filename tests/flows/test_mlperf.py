@@ -85,14 +85,14 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], list[float]]:
     return install
 
 
-@pytest.mark.parametrize("capacity", [1990.0, 1200.0, 300.0])
+@pytest.mark.parametrize("capacity", [1990.0, 1200.0, 300.0, 4000.0])
 def test_the_server_search_comes_near_the_highest_valid_rate(
     capacity: float, answer: Callable[[Answer], list[float]]
 ) -> None:
     asked = answer(lambda task: result(task, task.samples_per_second <= capacity, task.samples_per_second))
     here = bench()
     flow._run_scenario(here, "Server")
-    (found,) = here.results
+    (found,) = here.results  # 2,000 were probed
     assert found.valid
     assert found.samples_per_second is not None
     assert 0.85 * capacity <= found.samples_per_second <= capacity

@@ -30,7 +30,9 @@ LEAST_TARGET_SECONDS = 0.015  # MLPerf's for image classification, Server; a slo
 TARGET_CALLS = 5  # a target of so many single calls, if that is more
 SERVER_TRIES = 7
 OTHER_TRIES = 3
-CLOSE = 1.05  # the Server's rate is found when the lowest invalid one is so near
+FIRST_SHARE = 0.7  # of the probed rate: the Server's first try
+HIGHER = 1.4  # its next one, while none was invalid
+CLOSE = 1.05  # its rate is found when the lowest invalid one is so near
 
 
 @dataclass(slots=True)
@@ -223,26 +225,24 @@ def _settle(bench: Bench, task: ScenarioTask) -> ScenarioResult | str:
 
 
 def _search_server(bench: Bench) -> ScenarioResult | str:
-    """The highest rate that is valid, between one that is and one that is not, in a few tries."""
+    """The highest rate that is valid: up from below what was probed, then between a valid and an invalid one."""
     task = first_task(bench, "Server")
-    valid, too_high = 0.0, task.samples_per_second
+    valid, invalid = 0.0, 0.0
     best: ScenarioResult | None = None
     last: ScenarioResult | str = "not tried"
-    asked = 0.7 * too_high
-    for number in range(1, SERVER_TRIES + 1):
+    asked = FIRST_SHARE * task.samples_per_second
+    number = 0
+    while number < SERVER_TRIES and not (valid and invalid and invalid / valid <= CLOSE):
+        number += 1
         last = _test(bench, replace(task, samples_per_second=asked), number)
         if isinstance(last, str):
             break
         if last.valid:
             valid, best = asked, last
         else:
-            too_high = asked
-        if valid and too_high / valid <= CLOSE:
-            break
-        asked = (valid + too_high) / 2
-    if best is None:
-        return last
-    return replace(best, tries=number)
+            invalid = asked
+        asked = (valid + invalid) / 2 if invalid else asked * HIGHER
+    return last if best is None else replace(best, tries=number)
 
 
 def _test(bench: Bench, task: ScenarioTask, number: int) -> ScenarioResult | str:
