@@ -1,8 +1,10 @@
 """Workers that answer, crash, hang and leave children behind."""
 
 import os
+import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,20 @@ def alive(process: int) -> bool:
 def test_nothing_of_the_shell_is_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert python("import os; print(os.environ.get('KERAS_BACKEND'))").answer == "None"
+
+
+def test_an_interrupted_call_takes_its_worker_along(tmp_path: Path) -> None:
+    note = tmp_path / "process"
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 3.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            python(f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not alive(int(note.read_text()))

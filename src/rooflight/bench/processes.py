@@ -53,7 +53,7 @@ def run_process(
     can end its ranks, then a SIGKILL to all that is left of the session.
     environment   the whole of it: nothing is inherited
     """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         list(command),
         env=dict(environment),
         stdin=subprocess.DEVNULL,
@@ -62,16 +62,16 @@ def run_process(
         text=True,
         errors="backslashreplace",
         start_new_session=True,
-    )
-    try:
-        stdout, stderr = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        _end(process, grace_seconds)
-        stdout, stderr = process.communicate()
-        return Ended(code=None, seconds=seconds, stdout=stdout, stderr=stderr)
-    except BaseException:
-        _end(process, grace_seconds)
-        raise
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _end(process, grace_seconds)
+            stdout, stderr = process.communicate()
+            return Ended(code=None, seconds=seconds, stdout=stdout, stderr=stderr)
+        except BaseException:
+            _end(process, grace_seconds)
+            raise
     return Ended(code=process.returncode, seconds=seconds, stdout=stdout, stderr=stderr)
 
 

@@ -86,6 +86,7 @@ def frameworks(
     """
     from rooflight.hardware.detect import detect
     from rooflight.hardware.environment import environment
+    from rooflight.hardware.process import busy_cores
     from rooflight.train.device import pick_device
 
     console = console or Silent()
@@ -94,6 +95,9 @@ def frameworks(
     where, why = pick_device(device)
     machine = detect()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    busy = busy_cores()
+    for line in busy:
+        console.say(line)
     absent = {name: reason for name in names if (reason := missing(FRAMEWORKS[name]))}
     present = [name for name in names if name not in absent]
     console.say(f"device {where} ({why}), {dtype}, {threads} threads; {', '.join(present)}")
@@ -101,7 +105,7 @@ def frameworks(
         device=device_name(where, machine),
         dtype=dtype,
         reference=REFERENCE,
-        environment=environment(device_name(where, machine), threads=threads),
+        environment=environment(device_name(where, machine), threads=threads, settings=busy),
         rows=(),
         runs=(),
         not_run=tuple(NotRun(what=name, reason=reason) for name, reason in absent.items()),

@@ -51,6 +51,7 @@ def links(
     from rooflight.bench.ranks import run_ranks, under_torchrun
     from rooflight.hardware.detect import detect
     from rooflight.hardware.environment import environment
+    from rooflight.hardware.process import busy_cores
 
     console = console or Silent()
     if out and not out.resolve().parent.is_dir():
@@ -65,6 +66,7 @@ def links(
     message_sizes = tuple(map(parse_size, sizes)) or (GPU_SIZES if chosen == "nccl" else SIZES)
     if not joined or os.environ["RANK"] == "0":
         console.say(f"{chosen}, {ranks} ranks: {why}")
+    busy = busy_cores()  # asked before the ranks load the machine themselves
     with tempfile.TemporaryDirectory(prefix="rooflight-links-") as folder:
         file = Path(folder) / "answer.json"
         task = LinksTask(
@@ -92,7 +94,7 @@ def links(
         latency_seconds={row.collective: row.seconds.median for row in found.rows if row.bytes == smallest},
         not_run=found.not_run,
         link=link_between(spec, found.ranks) if chosen == "nccl" else None,
-        environment=environment(device, threads=1),
+        environment=environment(device, threads=1, settings=busy),
     )
     if out:
         write_file(out, to_json(answer) + "\n")

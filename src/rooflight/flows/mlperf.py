@@ -77,6 +77,7 @@ def mlperf(
     from rooflight.bench.scenarios import SCENARIOS
     from rooflight.hardware.detect import detect
     from rooflight.hardware.environment import environment
+    from rooflight.hardware.process import busy_cores
     from rooflight.train.device import pick_device
 
     console = console or Silent()
@@ -88,6 +89,9 @@ def mlperf(
     version = None if fallback else installed
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     console.say(f"device {where} ({why}); {f'LoadGen {version}' if version else 'our own loop'}")
+    busy = busy_cores()
+    for line in busy:
+        console.say(line)
     with tempfile.TemporaryDirectory(prefix="rooflight-mlperf-") as folder:
         chosen, probe, why_runtime = _pick_runtime(source, runtime, str(where), threads, Path(folder), console)
         bench = Bench(
@@ -115,7 +119,7 @@ def mlperf(
         probed={str(batch): probe.rate(batch) for batch in probe.batches},
         results=tuple(bench.results),
         not_run=tuple(bench.not_run),
-        environment=environment(device_name(where, machine), threads=threads),
+        environment=environment(device_name(where, machine), threads=threads, settings=busy),
     )
     if out:
         write_file(out, to_json(answer) + "\n")
