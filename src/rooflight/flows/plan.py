@@ -92,14 +92,23 @@ def workload_of(model: str, *, task: Task, batch: int, dtype: str) -> Workload:
     )
 
 
-def predict_step(workload: Workload, roof: GpuSpec, device: torch.device, classes: int = 10) -> tuple[Trace, Estimate]:
-    """The workload's trace, and what the device makes of it."""
+def predict_step(
+    workload: Workload, roof: GpuSpec, device: torch.device, classes: int | None = None
+) -> tuple[Trace, Estimate]:
+    """The workload's trace, and what the device makes of it. classes: None for as many as the classic model has."""
     from rooflight.estimate.roofline import estimate
     from rooflight.models.registry import find_model
+    from rooflight.trace.inputs import images, tokens
     from rooflight.trace.tracer import trace
 
     entry = find_model(workload.model)
-    traced = trace(lambda: entry.build(classes), workload, device="cuda" if device.type == "cuda" else "cpu")
+    make_input = images if entry.words is None else tokens
+    traced = trace(
+        lambda: entry.build(classes or entry.classes),
+        workload,
+        make_input=make_input,
+        device="cuda" if device.type == "cuda" else "cpu",
+    )
     return traced, estimate(traced, roof, asynchronous=device.type == "cuda")
 
 
