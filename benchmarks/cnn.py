@@ -140,7 +140,9 @@ def _run(variant: Variant, batch: int, number: int, arguments: argparse.Namespac
     command += [str(batch), str(arguments.epochs), str(_threads())]
     settings = {key: value for key, value in os.environ.items() if not key.startswith(SCRUBBED)}
     settings |= {"OMP_NUM_THREADS": str(_threads()), "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    settings |= ({} if variant.peer else {"PYTHONPATH": str(SOURCE)}) | dict(variant.environment)
+    settings |= {"PYTHONPATH": str(SOURCE)} | dict(
+        variant.environment
+    )  # peers' workers share networks and clocks with it
     settings["BENCHMARK_STARTED"] = str(time.time())
     done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
     if done.returncode or not done.stdout.strip():

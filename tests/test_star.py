@@ -42,7 +42,7 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "hardware": {"psutil", "pynvml", "amdsmi"},
     "trace": {"torch"},
     "estimate": {"numpy"},
-    "bench": {"torch", "triton"},
+    "bench": {"torch", "torchvision", "numpy", "keras", "mlperf_loadgen", "triton"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow"},
     "models": {"torch", "torchvision", "timm", "transformers"},
     "train": {"torch", "safetensors"},
@@ -60,6 +60,8 @@ ONE_FILE = (
     "amdsmi",
     "timm",
     "transformers",
+    "keras",
+    "mlperf_loadgen",
 )  # optional: one file each, in a function
 
 

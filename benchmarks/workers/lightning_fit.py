@@ -8,9 +8,11 @@ import lightning
 import torch
 import torch.nn.functional as F
 from network import accuracy, build
-from task import LEARNING_RATE, Record, read_task
+from task import Record, read_task
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
+
+from rooflight.bench.contender import LEARNING_RATE
 
 task = read_task()
 warnings.simplefilter("ignore")

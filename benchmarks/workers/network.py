@@ -3,15 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from rooflight.bench.torch_worker import network
 
-def build() -> nn.Sequential:
+
+def build() -> nn.Module:
     """93,322 parameters."""
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Flatten(),
-        nn.Linear(576, 64), nn.ReLU(), nn.Linear(64, 10),
-    )  # fmt: skip
+    return network("cnn")
 
 
 @torch.inference_mode()

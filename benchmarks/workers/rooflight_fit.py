@@ -7,9 +7,10 @@ augmentation; the dtype that the command picks: bfloat16 on a CPU that multiplie
 import time
 
 import torch
-from task import CLASSES, LEARNING_RATE, read_task
+from task import CLASSES, read_task
 
 import rooflight
+from rooflight.bench.contender import LEARNING_RATE
 from rooflight.core.runs import EpochRecord, TrainConfig
 from rooflight.data.batches import Batches, normalise
 from rooflight.data.images import load_images, measure_preprocessing

@@ -1,4 +1,4 @@
-"""What every worker shares: its arguments, the data, and the record that it prints. Standard library and NumPy only."""
+"""What every worker shares: its arguments, the data, and the record that it prints. A peer's environment runs it."""
 
 import argparse
 import json
@@ -11,8 +11,9 @@ from statistics import median
 
 import numpy as np
 
+from rooflight.bench.contender import peak_bytes
+
 CLASSES = 10
-LEARNING_RATE = 1e-3
 
 
 @dataclass
@@ -58,23 +59,6 @@ class Record:
             "versions": versions,
         }
         print(json.dumps(line), flush=True)
-
-
-def peak_bytes(process: str) -> int:
-    """Largest resident size of a process so far; pages that it shares with another count in both.
-
-    Not ru_maxrss where there is a choice: that one outlives exec, so the parent's memory would count, and it knows a
-    child only once the child has ended.
-    """
-    try:
-        with open(f"/proc/{process}/status", encoding="ascii") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        if process != "self":
-            return 0
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 import torch
 import torch.nn.functional as F
 from network import accuracy, build
-from task import LEARNING_RATE, read_task
+from task import read_task
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
+
+from rooflight.bench.contender import LEARNING_RATE
 
 task = read_task()
 

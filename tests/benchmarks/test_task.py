@@ -1,4 +1,4 @@
-"""What a worker prints, from times given by hand. Workers are loaded as files: their environments lack Rooflight."""
+"""What a worker prints, from times given by hand. Workers are loaded as files: they import each other by name."""
 
 import importlib.util
 import json

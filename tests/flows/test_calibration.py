@@ -76,6 +76,17 @@ def test_calibrate_then_plan_says_so_with_its_date(calibrated: Path, capsys: pyt
     assert any(f"calibrated on {date}" in line for line in json.loads(said.out)["estimates"][0]["assumptions"])
 
 
+@pytest.mark.parametrize(("load", "warned"), [(0.1, False), (500.0, True)])
+def test_a_calibration_of_a_busy_machine_says_so(
+    round_figures: None, cache: Path, monkeypatch: pytest.MonkeyPatch, load: float, warned: bool
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    report = calibrate_flow.calibrate(device="cpu")
+    (path,) = cache.glob("rooflight/calibration/*.json")
+    for notes in (report.notes, from_json(Calibration, path.read_text()).notes):
+        assert any("the machine was busy" in note for note in notes) == warned
+
+
 def test_a_calibration_can_be_left_aside(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "--device", "cpu", "--dtype", "float32", "--calibration", "none", "--json"]) == 0
     said = capsys.readouterr()

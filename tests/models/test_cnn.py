@@ -1,12 +1,9 @@
 """The classic CNN."""
 
-import pytest
 import torch
 from torch import nn
 
-from rooflight.core.errors import ConfigError
 from rooflight.models.cnn import Cnn
-from rooflight.models.registry import MODELS, find_model
 
 
 def textbook() -> nn.Sequential:
@@ -53,11 +50,3 @@ def test_it_starts_as_keras_does() -> None:
     bound = (6 / (32 * 9 + 64 * 9)) ** 0.5  # Glorot: √(6 / (fan in + fan out))
     assert bound * 0.99 < float(model.features[3].weight.detach().abs().max()) <= bound
     assert not bool(model.features[3].bias.any())
-
-
-def test_registry() -> None:
-    for entry in MODELS.values():
-        scores = entry.build(7)(torch.zeros(2, *entry.input_shape))
-        assert scores.shape == (2, 7)
-    with pytest.raises(ConfigError, match=r"no model 'cn'. Did you mean 'cnn'"):
-        find_model("cn")

@@ -20,7 +20,7 @@ class PlanConfig:
 
     model: str = setting(
         "cnn",
-        "cnn, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, a saved trace TRACE.json, or - for one on stdin",
+        "cnn, lstm, transfer:vgg16, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, a saved trace TRACE.json, or - for one on stdin",
     )
     task: Task = setting("train", "a training step or an inference batch")
     batch: int = setting(64, "samples per step, of each GPU")
@@ -29,7 +29,7 @@ class PlanConfig:
     optimizer: str = setting("auto", "adam, adamw, sgd, sgd-momentum, … [auto: adam]")
     seq_len: int | None = setting(None, "tokens of a text [default: 512, or what the model can take]")
     image_size: int | None = setting(None, "height and width of an image [default: the model's own]")
-    channels_last: bool = setting(False, "images and convolutions in channels last; the classic cnn always is")
+    channels_last: bool = setting(False, "images and convolutions in channels last; the classic ones always are")
     compile: bool = setting(False, "under torch.compile")
     checkpointing: bool = setting(False, "keep a block's input alone and run it again in backward")
     accumulation: int = setting(1, "micro-batches that a step's batch goes through in")

@@ -40,7 +40,7 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
     from rooflight.bench.variants import measure_operators, variants
     from rooflight.hardware.detect import detect
     from rooflight.hardware.environment import environment
-    from rooflight.hardware.process import keep_freed_memory
+    from rooflight.hardware.process import busy_cores, keep_freed_memory
     from rooflight.train.device import pick_device
 
     console = console or Silent()
@@ -53,6 +53,7 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
         path.parent.mkdir(parents=True, exist_ok=True)
     refuse_unwritable(path)
     console.say(f"device {where}, {name} ({why}), {torch.get_num_threads()} CPU threads")
+    busy = ("! the machine was busy: calibrate again when it is idle",) if where.type == "cpu" and busy_cores() else ()
     dtypes, _ = native_dtypes(where)
     roof = device_roof(where, machine, dtypes, calibration="none", console=console)
     rows, skipped = measure_operators(
@@ -66,7 +67,7 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
         ),
     )
     rates, notes = class_rates(rows, kinds(where))
-    notes = (*notes, *skipped)
+    notes = (*busy, *notes, *skipped)
     answer = Calibration(
         device=name,
         torch_version=str(torch.__version__),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,13 +77,15 @@ def workload_of(model: str, *, task: Task, batch: int, dtype: str) -> Workload:
     )
 
 
-def predict_step(workload: Workload, roof: GpuSpec, device: torch.device, classes: int = 10) -> tuple[Trace, Estimate]:
-    """The workload's trace with a model of `train`, and what the device makes of it."""
-    from rooflight.models.recipe import Recipe
+def predict_step(
+    workload: Workload, roof: GpuSpec, device: torch.device, classes: int | None = None
+) -> tuple[Trace, Estimate]:
+    """The workload's trace, and what the device makes of it. classes: None for as many as the classic model has."""
     from rooflight.models.registry import find_model
+    from rooflight.models.resolve import resolve
 
     entry = find_model(workload.model)
-    recipe = Recipe(name=workload.model, build=lambda: entry.build(classes), input_shape=entry.input_shape)
+    recipe = replace(resolve(workload.model), build=lambda: entry.build(classes or entry.classes))
     return predict_recipe(recipe, workload, roof, device)
 
 

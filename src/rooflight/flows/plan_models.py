@@ -15,7 +15,7 @@ from rooflight.core.types import Trace, Workload
 if TYPE_CHECKING:
     from rooflight.models.recipe import Recipe
 
-CHANNELS_LAST = ("cnn",)  # as train runs them
+CHANNELS_LAST = ("cnn", "transfer:vgg16")  # as train runs them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,8 @@ def train(
     run = out or default_out(config.model)
     refuse_taken(run)
     entry = find_model(config.model)
+    if entry.untrained:
+        raise ConfigError(f"--model {config.model}: {entry.untrained}. Try rooflight train cnn.")
     channels, height, width = entry.input_shape
     if config.shift >= min(height, width):
         raise ConfigError(f"--shift {config.shift}: {config.model} takes images of {height}×{width}; try 1 or 2.")

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from rooflight.core.errors import ConfigError, nearest
 from rooflight.models.cnn import Cnn
+from rooflight.models.lstm import LENGTH, WORDS, Lstm
+from rooflight.models.vgg16 import TransferVgg16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +17,26 @@ class Entry:
     """A model and the input that it takes."""
 
     build: Callable[[int], nn.Module]  # number of classes → model
-    input_shape: tuple[int, int, int]  # (C, H, W) of one sample
+    input_shape: tuple[int, ...]  # of one sample: (C, H, W) of an image, (T,) of a text
+    classes: int = 10  # of the classic form: a plan and a benchmark count with them
+    words: int | None = None  # it takes token ids below this; None: it takes images
+    untrained: str = ""  # why `rooflight train` does not take it; empty: it does
 
 
 MODELS: Mapping[str, Entry] = {
     "cnn": Entry(build=lambda classes: Cnn(classes), input_shape=(1, 28, 28)),
+    "lstm": Entry(
+        build=lambda classes: Lstm(classes),
+        input_shape=(LENGTH,),
+        classes=WORDS,
+        words=WORDS,
+        untrained="it takes token ids, and train reads images only so far",
+    ),
+    "transfer:vgg16": Entry(
+        build=lambda classes: TransferVgg16(classes),
+        input_shape=(3, 224, 224),
+        untrained="its frozen base starts at random, and train loads no weights for it so far",
+    ),
 }
 
 
@@ -27,3 +45,12 @@ def find_model(name: str) -> Entry:
     if name not in MODELS:
         raise ConfigError(f"there is no model {name!r}.{nearest(name, MODELS)}")
     return MODELS[name]
+
+
+def random_input(entry: Entry, batch: int, *, seed: int = 0) -> Tensor:
+    """A batch to measure with: normally distributed pixels (N, C, H, W) in float32, or token ids (N, T) in int64."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, *entry.input_shape)
+    if entry.words is not None:
+        return torch.randint(entry.words, shape, generator=generator)
+    return torch.randn(shape, generator=generator)

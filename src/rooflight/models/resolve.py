@@ -6,7 +6,7 @@ import re
 
 from rooflight.core.errors import BackendError, ConfigError, nearest
 from rooflight.models import of_file, of_timm, of_torchvision, of_transformers
-from rooflight.models.recipe import Recipe
+from rooflight.models.recipe import Recipe, image_batch, token_batch
 from rooflight.models.registry import MODELS
 
 FORMS = "cnn, torchvision:resnet50, timm:convnext_tiny, hf:bert-base-uncased or path/to/file.py:build"
@@ -20,13 +20,12 @@ def resolve(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
     """
     if of_user := re.fullmatch(r"(.+\.py):(\w+)", name):
         return of_file.recipe(of_user[1], of_user[2], input_shape)
+    if name in MODELS:
+        return _classic(name, input_shape)
     library, colon, model = name.partition(":")
     if not colon:
         library, model = _library(name), name
     match library:
-        case "rooflight":
-            entry = MODELS[model]
-            return Recipe(name=model, build=lambda: entry.build(10), input_shape=input_shape or entry.input_shape)
         case "torchvision":
             of_torchvision.check(model)
             return of_torchvision.recipe(_known(model, of_torchvision.names(), library), input_shape)
@@ -36,6 +35,16 @@ def resolve(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
         case "hf":
             return of_transformers.recipe(model, input_shape)
     raise ConfigError(f"there is no library {library!r} of models.{nearest(library, ('torchvision', 'timm', 'hf'))}")
+
+
+def _classic(name: str, input_shape: tuple[int, ...] | None) -> Recipe:
+    entry = MODELS[name]
+    return Recipe(
+        name=name,
+        build=lambda: entry.build(entry.classes),
+        input_shape=input_shape or entry.input_shape,
+        make_input=image_batch if entry.words is None else token_batch,
+    )
 
 
 def _known(model: str, names: list[str], library: str) -> str:
@@ -48,8 +57,6 @@ def _known(model: str, names: list[str], library: str) -> str:
 
 def _library(name: str) -> str:
     """Where a bare name is found; the tables come first, because they import nothing."""
-    if name in MODELS:
-        return "rooflight"
     if name.partition("#")[0].lower() in of_transformers.names():
         return "hf"
     if name in of_torchvision.names():
