@@ -20,6 +20,8 @@ class Step:
     gpu_seconds: float
     host_seconds: float
     backward_seconds: float  # of the GPU's
+    host_backward_seconds: float
+    host_plain_seconds: float  # forward as it would be without gradients
     by_bound: Mapping[str, float]
 
     @property
@@ -53,6 +55,8 @@ def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shar
         gpu_seconds=float(worked.sum()),
         host_seconds=float(issued.sum()),
         backward_seconds=float(worked[backward].sum()),
+        host_backward_seconds=float(issued[backward].sum()),
+        host_plain_seconds=float(issued[table.phase("forward")].sum()) / (shares["issue_grad"] if backward.any() else 1.0),
         by_bound=_by_bound(busy, worked),
     )
 
