@@ -127,7 +127,10 @@ def _swin(row: Row) -> Case:
 def _detectron2(row: Row) -> Case:
     """Steps of SGD on two images per GPU, and one image at inference with all that follows the network."""
     where = row.model.lower()
-    if any(part in where for part in ("cascade", "dconv", "panoptic", "lvis", "_gn", "syncbn", "retinanet", "rpn", "_c4", "_dc5")):
+    if any(
+        part in where
+        for part in ("cascade", "dconv", "panoptic", "lvis", "_gn", "syncbn", "retinanet", "rpn", "_c4", "_dc5")
+    ):
         raise NotPredicted("variants of R-CNN without a builder")
     kind = next((kind for kind in ("mask", "keypoint", "fast") if f"{kind}" in where), None)
     if kind is None:

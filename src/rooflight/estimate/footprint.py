@@ -43,9 +43,7 @@ def usable_bytes(spec: GpuSpec) -> float:
     return spec.memory_bytes * DRIVER_SHARE - CONTEXT_BYTES
 
 
-def footprint(
-    table: OpTable, blocks: Sequence[tuple[int, int, int]], spec: GpuSpec, setting: Setting
-) -> Footprint:
+def footprint(table: OpTable, blocks: Sequence[tuple[int, int, int]], spec: GpuSpec, setting: Setting) -> Footprint:
     """Play the step's blocks (bytes, first operator, last operator) through the allocator."""
     always = [(CUBLAS_BYTES, 0, len(table) - 1)] if table.kind("matmul").any() else []
     workspaces = [int(size) for size in workspace_bytes(table, spec, setting)]
