@@ -37,7 +37,13 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "flows": {"torch", "PIL"},
     "cli": {"cyclopts", "rich"},
 }
-ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow", "timm", "transformers")  # optional: each in one file, inside a function
+ONE_FILE = (
+    "onnxscript",
+    "onnxruntime",
+    "pyarrow",
+    "timm",
+    "transformers",
+)  # optional: each in one file, inside a function
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
