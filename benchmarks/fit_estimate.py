@@ -195,7 +195,9 @@ def held_out(
         logs = fit(rest, rounds=rounds, begin=begin).logs
         found[np.array(inside)] = errors(together(left), as_shares(logs, ""))
         worst = np.abs(np.expm1(found[np.array(inside)]))
-        tell(f"without {fold}: {len(left)} rows, median {np.median(worst):.1%}, 90th percentile {np.quantile(worst, 0.9):.1%}")
+        tell(
+            f"without {fold}: {len(left)} rows, median {np.median(worst):.1%}, 90th percentile {np.quantile(worst, 0.9):.1%}"
+        )
     return found
 
 
@@ -306,12 +308,17 @@ def main() -> int:
     _tell(f"{len(chosen)} of {len(found)} rows")
     found_fit = fit(chosen, rounds=arguments.rounds, tell=_tell)
     logs = found_fit.logs
-    shares = as_shares(logs, f"benchmarks/fit_estimate.py on {arguments.calibration.name}, {datetime.now(UTC):%Y-%m-%d}")
-    out: dict[str, list[float]] = {}
+    shares = as_shares(
+        logs, f"benchmarks/fit_estimate.py on {arguments.calibration.name}, {datetime.now(UTC):%Y-%m-%d}"
+    )
     if arguments.hold_out:
-        by_gpu = held_out(chosen, lambda point: point.spec.name, rounds=arguments.hold_out, begin=logs, tell=_tell)
-        out = intervals(chosen, by_gpu, shares)
-    arguments.out.write_text(json.dumps(document(shares, found_fit.hosts, out, len(chosen)), indent=1) + "\n", encoding="utf-8")
+        left = held_out(chosen, lambda point: point.spec.name, rounds=arguments.hold_out, begin=logs, tell=_tell)
+    else:
+        left = errors(together(chosen), shares)
+    out = intervals(chosen, left, shares)
+    arguments.out.write_text(
+        json.dumps(document(shares, found_fit.hosts, out, len(chosen)), indent=1) + "\n", encoding="utf-8"
+    )
     return 0
 
 
@@ -353,7 +360,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--traced-only", action="store_true", help="use the rows whose traces are in the cache")
     parser.add_argument("--rows", type=int, default=40, help="at most so many rows of a group")
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--hold-out", type=int, default=3, help="rounds of each fit without one GPU; 0: no intervals")
+    parser.add_argument(
+        "--hold-out",
+        type=int,
+        default=3,
+        help="rounds of each fit without one GPU; 0: intervals of the rows that were fitted",
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 

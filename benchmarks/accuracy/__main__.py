@@ -120,7 +120,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("truth", type=Path, help="file of measurements")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--cache", type=Path, default=default_folder(), help="folder that keeps traces (default: %(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=default_folder(), help="folder that keeps traces (default: %(default)s)"
+    )
     parser.add_argument("--rows", type=Path, help="write what became of every row to this file, a JSON document a line")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser.parse_args()

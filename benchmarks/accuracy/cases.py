@@ -118,14 +118,19 @@ def _neusight(row: Row) -> Case:
 
 def _swin(row: Row) -> Case:
     """main.py's throughput(): forward in float32 on whatever torch was current in 2021, batch 64."""
-    name = {"ResMLP-S24": "resmlp_24_224", "ResMLP-S12": "resmlp_12_224", "ResMLP-B24": "resmlp_big_24_224"}.get(row.model)
+    if row.model == "ResMLP-B24":
+        raise NotPredicted("timm's large ResMLP has patches of 8, the published one of 16")
+    name = {"ResMLP-S24": "resmlp_24_224", "ResMLP-S12": "resmlp_12_224"}.get(row.model)
     return _library(row, name or row.model.lower().replace("-", "_"))
 
 
 def _detectron2(row: Row) -> Case:
     """Steps of SGD on two images per GPU, and one image at inference with all that follows the network."""
     where = row.model.lower()
-    if any(part in where for part in ("cascade", "dconv", "panoptic", "lvis", "_gn", "syncbn", "retinanet", "rpn", "_c4", "_dc5")):
+    if any(
+        part in where
+        for part in ("cascade", "dconv", "panoptic", "lvis", "_gn", "syncbn", "retinanet", "rpn", "_c4", "_dc5")
+    ):
         raise NotPredicted("variants of R-CNN without a builder")
     kind = next((kind for kind in ("mask", "keypoint", "fast") if f"{kind}" in where), None)
     if kind is None:
@@ -163,6 +168,8 @@ def _litgpt(row: Row) -> Case:
     """litgpt's finetuning scripts on one GPU: LoRA in bf16-true, a micro-batch of one sequence."""
     if "quant=None" not in row.notes or "bf16-true" not in row.notes:
         raise NotPredicted("quantised weights are not traced")
+    if row.metric != "peak_memory_gib":
+        raise NotPredicted("texts of many lengths, of which the longest alone is published")
     names = {"phi-1.5 1.3 B": "phi-1.5", "Llama 2 7 B": "llama-2-7b", "Llama 2 13 B": "llama-2-13b"}
     if row.model not in names or "LoRA" not in row.notes:
         raise NotPredicted("finetuning other than LoRA, or a model without dimensions")
@@ -287,8 +294,10 @@ def _named(row: Row, names: Mapping[str, tuple[str, int | None]], *, optimizer: 
 
 
 def _last(row: Row) -> bool:
-    """NVIDIA's classification and detection scripts go channels last with mixed precision (from 20.06 on)."""
-    return row.memory_format == "nhwc" or (row.precision == "amp-fp16" and row.model == "resnet50")
+    """NVIDIA's classification scripts go channels last with mixed precision; lambdal's older ones do not."""
+    if row.memory_format:
+        return row.memory_format == "nhwc"
+    return row.source == "NVIDIA/DeepLearningExamples" and row.precision == "amp-fp16" and row.model == "resnet50"
 
 
 def _tokens_recipe(row: Row, model: str, *, optimizer: str | None) -> Recipe:

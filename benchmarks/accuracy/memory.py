@@ -13,7 +13,7 @@ GIB = 2**30
 ALLOCATOR = ("facebookresearch/detectron2", "Lightning-AI/litgpt", "pytorch/torchtune", "QwenLM/Qwen")
 
 
-def case_footprint(case: Case, traced: Traced, *, batch: float, limited: bool) -> Footprint:
+def case_footprint(case: Case, traced: Traced, *, batch: float) -> Footprint:
     """
     raises  NotPredicted if the run saves activations in a way that its trace does not show
     """
@@ -30,7 +30,7 @@ def case_footprint(case: Case, traced: Traced, *, batch: float, limited: bool) -
         for size, first, end, role in zip(alive.bytes, alive.first, alive.last, alive.roles, strict=True)
         if first <= last and (trains or role != "optimizer_state")
     ]
-    return footprint(table, blocks, gpu_spec(case.row.gpu), case.setting, limited=limited)
+    return footprint(table, blocks, gpu_spec(case.row.gpu), case.setting)
 
 
 def peak(case: Case, traced: Traced) -> float:
@@ -40,7 +40,7 @@ def peak(case: Case, traced: Traced) -> float:
     """
     if case.row.source not in ALLOCATOR:
         raise NotPredicted("memory as nvidia-smi tells it, with the cache: counted as a label")
-    found = case_footprint(case, traced, batch=case.batch, limited=False)
+    found = case_footprint(case, traced, batch=case.batch)
     return found.allocated_bytes / GIB
 
 
@@ -49,4 +49,4 @@ def labels(case: Case, traced: Traced) -> list[tuple[bool, bool]]:
     told = [(case.batch, True)]
     if larger := re.search(r"the next larger batch (\d+)", case.row.notes):
         told.append((int(larger[1]), False))
-    return [(ran, case_footprint(case, traced, batch=batch, limited=True).fits) for batch, ran in told]
+    return [(ran, case_footprint(case, traced, batch=batch).fits) for batch, ran in told]

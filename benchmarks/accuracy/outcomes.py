@@ -12,6 +12,7 @@ from benchmarks.accuracy.score import Outcome
 from benchmarks.accuracy.traces import Traces
 from rooflight.estimate.shares import Shares, interval_class
 
+
 def outcomes(
     rows: Sequence[Row], traces: Traces, shares: Shares, *, tell: Callable[[str], None] | None = None
 ) -> list[Outcome]:

@@ -1,5 +1,6 @@
 """What a case is predicted to measure: from the trace of its recipe, its GPU and its setting, to the row's own metric."""
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import geometric_mean
@@ -53,7 +54,26 @@ def to_metric(case: Case, seconds: float) -> float:
         return 1000.0 * seconds * case.repeats
     if case.row.metric in ("samples_per_s", "tokens_per_s"):
         return samples / seconds
+    if case.row.metric == "mfu":
+        return _mfu(case, samples / seconds)
     raise NotPredicted(f"metric {case.row.metric} is not predicted")
+
+
+def _mfu(case: Case, tokens_per_second: float) -> float:
+    """Percent of the dense peak, as llm-foundry counts it: 6 FLOPs per parameter and token and those of attention.
+
+    source  llm-foundry scripts/train/benchmarking/README.md: 6·parameters·tokens + 12·layers·width·T per token
+    """
+    from benchmarks.accuracy.zoo.gpt import SHAPES
+
+    name = case.recipe.model.removeprefix("gpt:")
+    parameters = re.search(r"params=(\d+)", case.row.notes)
+    if name not in SHAPES or not parameters:
+        raise NotPredicted("MFU of a model without dimensions")
+    shape, length = SHAPES[name], case.recipe.input_shape[0]
+    flops = 6.0 * int(parameters[1]) + 12.0 * shape.layers * shape.width * length
+    peak = gpu_spec(case.row.gpu).flops_per_second["bfloat16"] * case.row.gpus
+    return 100.0 * flops * tokens_per_second / peak
 
 
 def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:

@@ -85,7 +85,6 @@ class Traces:
             raise NotPredicted(kept)
         return kept
 
-
     def _plainest(self, recipe: Recipe) -> Recipe:
         """The recipe that gives the same trace as others do: whether attention is fused matters to models that have it."""
         if recipe.fused_attention:

@@ -42,7 +42,25 @@ OUTCOME = Outcome(
 
 def test_a_row_is_read_as_it_was_published(tmp_path: Path) -> None:
     file = tmp_path / "truth.csv"
-    values = ["s", "p", " RTX 3090 ", "2", "pytorch", "", "m", "infer", "", "nchw", "1", "12", "3x8x8", "", "ms_per_step", "4.5", "n"]
+    values = [
+        "s",
+        "p",
+        " RTX 3090 ",
+        "2",
+        "pytorch",
+        "",
+        "m",
+        "infer",
+        "",
+        "nchw",
+        "1",
+        "12",
+        "3x8x8",
+        "",
+        "ms_per_step",
+        "4.5",
+        "n",
+    ]
     file.write_text(",".join(COLUMNS) + "\n" + ",".join(values) + "\n")
     (row,) = read_rows(file)
     assert (row.gpu, row.gpus, row.version, row.precision, row.compiled) == ("RTX 3090", 2, None, None, True)
@@ -131,9 +149,7 @@ def test_a_host_that_was_seen_is_known_and_another_of_the_source_is_their_mean()
 
 
 def test_a_trace_that_failed_keeps_its_reason(tmp_path: Path) -> None:
-    recipe = Recipe(
-        model="zoo:nothing", task="infer", dtype="float32", weights="float32", input_shape=(3, 8, 8)
-    )
+    recipe = Recipe(model="zoo:nothing", task="infer", dtype="float32", weights="float32", input_shape=(3, 8, 8))
     for make in (True, False):
         with pytest.raises(NotPredicted, match="no library for zoo:nothing"):
             Traces(tmp_path, make=make).get(recipe)

@@ -47,7 +47,11 @@ def test_l2_bounds_small_tiles() -> None:
 
 
 @given(
-    m=st.integers(1, 5000), n=st.integers(1, 5000), k=st.integers(1, 5000), batch=st.integers(1, 64), fast=st.floats(1, 10)
+    m=st.integers(1, 5000),
+    n=st.integers(1, 5000),
+    k=st.integers(1, 5000),
+    batch=st.integers(1, 64),
+    fast=st.floats(1, 10),
 )
 def test_never_faster_than_the_rate_and_never_slower_on_a_faster_engine(
     m: int, n: int, k: int, batch: int, fast: float

@@ -31,9 +31,13 @@ class Rcnn(nn.Module):
         self.rpn = RPNHead(256, ANCHORS)
         self.box = nn.Sequential(TwoMLPHead(256 * 7 * 7, 1024))
         self.box_scores = FastRCNNPredictor(1024, CLASSES)
-        self.mask = nn.Sequential(MaskRCNNHeads(256, (256,) * 4, 1), MaskRCNNPredictor(256, 256, CLASSES)) if masks else None
+        self.mask = (
+            nn.Sequential(MaskRCNNHeads(256, (256,) * 4, 1), MaskRCNNPredictor(256, 256, CLASSES)) if masks else None
+        )
         self.keypoint = (
-            nn.Sequential(MaskRCNNHeads(256, (512,) * 8, 1), nn.ConvTranspose2d(512, 17, 4, 2, 1)) if keypoints else None
+            nn.Sequential(MaskRCNNHeads(256, (512,) * 8, 1), nn.ConvTranspose2d(512, 17, 4, 2, 1))
+            if keypoints
+            else None
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -120,7 +120,9 @@ class Allocator:
         pieces.pop(bisect_left(pieces, (piece[1], number, piece[0])))
 
 
-def play(blocks: Sequence[tuple[int, int, int]], workspaces: Iterable[int], limit_bytes: float = float("inf")) -> Reserved:
+def play(
+    blocks: Sequence[tuple[int, int, int]], workspaces: Iterable[int], limit_bytes: float = float("inf")
+) -> Reserved:
     """Play (bytes, first operator, last operator) of every block through, in their order.
 
     workspaces   bytes that each operator takes for itself while it runs

@@ -76,7 +76,11 @@ def matrix_rate(gpu: Device, dtype: str) -> tuple[float, str]:
     best, engine = -inf, ""
     for name in (dtype, *WIDER.get(dtype, ())):
         for rate in gpu.spec.rates:
-            if rate.dtype == name and rate.accumulate in ("float32", "int32", "float64") and rate.flops_per_second > best:
+            if (
+                rate.dtype == name
+                and rate.accumulate in ("float32", "int32", "float64")
+                and rate.flops_per_second > best
+            ):
                 best, engine = rate.flops_per_second, rate.engine
         if not gpu.spec.rates and name in gpu.spec.flops_per_second:
             best, engine = max(best, gpu.spec.flops_per_second[name]), "vector" if name == "float32" else "matrix"

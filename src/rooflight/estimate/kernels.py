@@ -103,9 +103,7 @@ def _compute_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shar
     return seconds
 
 
-def _reached(
-    table: OpTable, chosen: Mask, kind: str, gpu: Device, used: str, dtype: str, shares: Shares
-) -> Array:
+def _reached(table: OpTable, chosen: Mask, kind: str, gpu: Device, used: str, dtype: str, shares: Shares) -> Array:
     """FLOP/s that long products of these operators, all of one kind and dtype, reach."""
     rate, engine = matrix_rate(gpu, used)
     share = rate * shares[engine] * shares.get(kind, 1.0) * library_share(gpu, dtype, shares)

@@ -12,13 +12,17 @@ from rooflight.estimate.step import Step
 # Shares of a wire that NCCL's rings reach with long messages: NCCL 2.27 to 2.29 on A100, H100, H200 and B200 for NVLink
 # (0.64 with 2 GPUs to 0.78 with 8), on RTX PRO 6000 for PCIe (catalogue/collectives.csv).
 NVLINK_SHARE = 0.72
-PCIE_SHARE = 0.45
+PCIE_SHARE = {2: 0.6}  # of two GPUs; more of them share the way through the host
+PCIE_SHARE_OF_MORE = 0.4
 
 NODE = 8  # GPUs that share a host, as these machines are sold
 NETWORK_BYTES_PER_SECOND = 25e9  # per GPU: one 200 Gbit/s adapter for each, as in HGX and DGX machines
 
 # A collective has a start that no overlap hides: NCCL's latency for short messages, per step of the ring
 HOP_SECONDS = 4e-6
+
+# Copying the modules to one GPU over running them once: torchvision's models on 2 to 4 GPUs (calibration rows)
+REPLICATING = 0.6
 
 # What of backward a bucketed all-reduce can hide behind: the last bucket waits for the first layer's gradients
 HIDING = 0.8
@@ -37,9 +41,12 @@ class Gang:
 
 def bus_bytes_per_second(spec: GpuSpec, gpus: int) -> float:
     """What a ring over so many of these GPUs moves per GPU and direction."""
-    joined = [link.bytes_per_second for link in spec.links if link.devices is not None and link.devices >= min(gpus, NODE)]
+    # A bridge between two cards is sold apart: it is not taken to be there.
+    wired = [link for link in spec.links if link.devices is not None and "bridge" not in link.name]
+    joined = [link.bytes_per_second for link in wired if (link.devices or 0) >= min(gpus, NODE)]
     hosts = [link.bytes_per_second for link in spec.links if link.devices is None]
-    within = max([NVLINK_SHARE * rate for rate in joined] + [PCIE_SHARE * rate for rate in hosts], default=6e9)
+    pcie = PCIE_SHARE.get(gpus, PCIE_SHARE_OF_MORE)
+    within = max([NVLINK_SHARE * rate for rate in joined] + [pcie * rate for rate in hosts], default=6e9)
     return min(within, NVLINK_SHARE * NETWORK_BYTES_PER_SECOND) if gpus > NODE else within
 
 
@@ -70,8 +77,11 @@ def gang_seconds(one: Step, gang: Gang, spec: GpuSpec, *, gradient_bytes: float,
 def _threads(one: Step, gpus: int, spec: GpuSpec, *, gradient_bytes: float, parameter_bytes: float) -> float:
     """nn.DataParallel: every step copies the weights to all GPUs and the gradients back to the first.
 
-    The threads that issue the operators of all GPUs take turns at Python's lock: the host's time is that of all of them.
+    Forward is Python, and its threads take turns at the lock: the host copies the modules for every GPU, which takes some
+    of what running them does, and issues the operators of all GPUs one after the other. Backward is C++, one thread each.
     """
-    hosts = [PCIE_SHARE * link.bytes_per_second for link in spec.links if link.devices is None]
-    copied = (parameter_bytes + gradient_bytes) / max(hosts, default=6e9)
-    return max(one.gpu_seconds, gpus * one.host_seconds) + (one.seconds - max(one.gpu_seconds, one.host_seconds)) + copied
+    copied = (parameter_bytes + gradient_bytes) / bus_bytes_per_second(spec, gpus)
+    recorded = one.host_seconds - one.host_backward_seconds - one.host_plain_seconds
+    forward = max(one.gpu_seconds - one.backward_seconds, (1 + REPLICATING) * gpus * one.host_plain_seconds + recorded)
+    backward = max(one.backward_seconds, one.host_backward_seconds)
+    return max(forward + backward, one.seconds) + copied

@@ -32,15 +32,14 @@ def predict(trace: Trace, spec: GpuSpec, setting: Setting | None = None, shares:
     gpu = device(spec, shares)
     found = step(columns, gpu, setting, shares)
     blocks = [(block.bytes, block.first_op, block.last_op) for block in trace.lifetimes]
-    memory = footprint(columns, blocks, spec, setting, limited=False)
-    fits = footprint(columns, blocks, spec, setting).fits
+    memory = footprint(columns, blocks, spec, setting)
     rate = trace.workload.batch / found.seconds
     low, high = shares.intervals[interval_class(trace.workload.task, found.bound_by)]
     products = sum(op.flops for op in trace.ops if op.kind in PRODUCT_KINDS)
     return Estimate(
         gpu=spec.name,
-        fits=fits,
-        peak_bytes=memory.process_bytes,
+        fits=memory.fits,
+        peak_bytes=memory.allocated_bytes,
         step_seconds=found.seconds,
         samples_per_second=rate,
         low=rate * low,

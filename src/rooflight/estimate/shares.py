@@ -12,7 +12,9 @@ class Shares:
     """Every fitted figure by its name, with where it comes from. shares.json says what each means."""
 
     values: Mapping[str, float]
-    intervals: Mapping[str, tuple[float, float]]  # by class of workload: measured / predicted rate, 10th and 90th percentile
+    intervals: Mapping[
+        str, tuple[float, float]
+    ]  # by class of workload: measured / predicted rate, 10th and 90th percentile
     source: str
     hosts: Mapping[str, float] = field(default_factory=dict)  # of the fit's rows: how much slower than the usual one
 

@@ -12,6 +12,7 @@ from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.table import Array, Mask, OpTable
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One step, and what it is made of. by_bound adds up to the GPU's seconds."""
@@ -20,6 +21,8 @@ class Step:
     gpu_seconds: float
     host_seconds: float
     backward_seconds: float  # of the GPU's
+    host_backward_seconds: float
+    host_plain_seconds: float  # forward as it would be without gradients
     by_bound: Mapping[str, float]
 
     @property
@@ -53,6 +56,9 @@ def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shar
         gpu_seconds=float(worked.sum()),
         host_seconds=float(issued.sum()),
         backward_seconds=float(worked[backward].sum()),
+        host_backward_seconds=float(issued[backward].sum()),
+        host_plain_seconds=float(issued[table.phase("forward")].sum())
+        / (shares["issue_grad"] if backward.any() else 1.0),
         by_bound=_by_bound(busy, worked),
     )
 
@@ -76,7 +82,9 @@ def _issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
     backward, trains = table.phase("backward"), bool(table.phase("backward").any())
     module = table.kind(*PRODUCT_KINDS, "normalization")
     seconds = np.where(module, shares["issue_module"], shares["issue_function"])
-    seconds = np.where(backward, seconds * shares["issue_backward"], seconds * (shares["issue_grad"] if trains else 1.0))
+    seconds = np.where(
+        backward, seconds * shares["issue_backward"], seconds * (shares["issue_grad"] if trains else 1.0)
+    )
     # Each pass, forward and backward, has a beginning of its own: the loop, the loss, starting autograd, waiting at the end.
     for phase in ("forward", "backward"):
         first = np.flatnonzero(table.phase(phase))[:1]
