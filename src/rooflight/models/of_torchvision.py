@@ -3,7 +3,7 @@
 from rooflight.core.errors import ConfigError
 from rooflight.models.recipe import Recipe
 
-# Their constructors draw initial values with SciPy's slow truncated normal unless told not to.
+# Their constructors draw initial values, slowly, and warn that they will not, unless told whether to.
 _PLAIN = {"googlenet": {"init_weights": False}, "inception_v3": {"init_weights": False}}
 
 
@@ -29,14 +29,11 @@ def recipe(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
 def _input_shape(name: str) -> tuple[int, ...]:
     from torchvision import models
 
-    weights = models.get_model_weights(name)
-    if not len(weights):
-        return (3, 224, 224)
-    preset = next(iter(weights)).transforms()
-    size = getattr(preset, "crop_size", None) or getattr(preset, "resize_size", [224])
-    height, width = (size * 2)[:2] if isinstance(size, list | tuple) else (size, size)
-    frames = next(iter(weights)).meta.get("min_temporal_size")
-    return (3, height, width) if frames is None else (3, max(frames, 16), height, width)
+    preset = next(iter(models.get_model_weights(name))).transforms()
+    size = getattr(preset, "crop_size", None) or getattr(preset, "resize_size", 224)
+    height, width = (list(size) * 2)[:2] if isinstance(size, list | tuple) else (size, size)
+    frames = (16,) if name in models.list_models(module=models.video) else ()
+    return (3, *frames, height, width)
 
 
 def _without_backbone(name: str) -> dict[str, None]:

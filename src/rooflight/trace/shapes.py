@@ -92,6 +92,17 @@ def _batch_norm_backward(call: Call) -> tuple[Tensor | None, ...]:
     )
 
 
+def _rms_norm(call: Call) -> tuple[Tensor, Tensor]:
+    """Output, and one over the root mean square of each row in float32."""
+    x, rows = call["input"], call["input"].dim() - len(call["shape"])
+    return torch.empty_like(x), torch.empty(*x.shape[:rows], *[1] * len(call["shape"]), dtype=torch.float32)
+
+
+def _rms_norm_backward(call: Call) -> tuple[Tensor, Tensor]:
+    x, weight = call["input"], call["weight"]
+    return torch.empty_like(x), torch.empty_like(weight) if weight is not None else x.new_empty(0)
+
+
 def _cudnn_rnn(call: Call) -> tuple[Tensor, ...]:
     """Output, last state, last cell, what backward will read (the gates, and the cells or candidates), the weights."""
     x, directions = call["input"], 1 + call["bidirectional"]
@@ -120,6 +131,8 @@ RESULTS: Mapping[str, Callable[[Call], Any]] = {
     "aten::_fused_adamw_": _no_result,
     "aten::_fused_sgd_": _no_result,
     "rooflight::adam8bit_": _no_result,
+    "rooflight::fused_rms_norm": _rms_norm,
+    "rooflight::fused_rms_norm_backward": _rms_norm_backward,
     "aten::native_batch_norm": _batch_norm,
     "aten::native_batch_norm_backward": _batch_norm_backward,
     "aten::_cudnn_rnn": _cudnn_rnn,
