@@ -34,7 +34,9 @@ class Layers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.interpolate(self.prelu(self.batch_norm(self.conv(x))), scale_factor=2, mode="bilinear")
-        x = F.max_pool2d(F.silu(self.group_norm(x)), 2).flatten(2)
+        x = F.max_pool2d(F.silu(self.group_norm(x)), 2)
+        x = self.conv(F.pad(self.conv(x), (1, 1, 1, 1), mode="reflect"))[..., 1:-1, 1:-1]
+        x = F.max_pool3d(F.avg_pool3d(x.unsqueeze(1), 3, 1, 1), 3, 1, 1).squeeze(1).flatten(2)
         x = F.gelu(self.linear(self.layer_norm(x)))
         x = F.softmax(torch.einsum("nck,nmk->ncm", x, x), dim=-1) @ x
         x = F.normalize(self.linear(x), dim=-1) + self.linear(x).sum(-1, keepdim=True)

@@ -33,6 +33,8 @@ FLOAT32_RESULT = frozenset({
 })  # fmt: skip
 HALF = frozenset({"prelu", "mv", "addmv", "addr"})
 _AUTOCAST = FLOAT32 | FLOAT32_RESULT | HALF
+# And where the CPU autocasts to float32, but CUDA does not.
+AS_GIVEN = frozenset({"pad", "avg_pool3d", "adaptive_avg_pool3d", "max_pool3d", "adaptive_max_pool3d", "grid_sampler"})
 
 RNN_RELU, RNN_TANH, LSTM, GRU = 0, 1, 2, 3  # cuDNN's modes
 GATES = {RNN_RELU: 1, RNN_TANH: 1, LSTM: 4, GRU: 3}
@@ -48,6 +50,9 @@ class CudaOperators(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _REPLACED:
             return _REPLACED[name](func, *args, **kwargs)
+        if name in AS_GIVEN:
+            with torch.autocast("cpu", enabled=False):
+                return func(*args, **kwargs)
         composed = isinstance(func, FunctionType) and func.__globals__ is F.__dict__
         if composed or func is torch.autograd.backward:
             with self:  # what it calls in turn may be replaced; backward runs checkpointed layers again

@@ -99,17 +99,19 @@ def _call(model: nn.Module, batch: Any) -> Any:
     return model(*batch) if isinstance(batch, tuple) else model(batch)
 
 
-def _held(value: Any) -> list[Tensor]:
+def _held(value: Any, seen: frozenset[int] = frozenset()) -> list[Tensor]:
     """Every tensor in nested containers and in the attributes of objects, a key-value cache's for one."""
     if isinstance(value, Tensor):
         return [value]
+    if id(value) in seen:
+        return []  # an object that holds what holds it
     if isinstance(value, dict):
         inner = list(value.values())
     elif isinstance(value, list | tuple):
         inner = list(value)
     else:
         inner = list(getattr(value, "__dict__", {}).values())
-    return [tensor for item in inner for tensor in _held(item)]
+    return [tensor for item in inner for tensor in _held(item, seen | {id(value)})]
 
 
 @contextlib.contextmanager
