@@ -128,6 +128,18 @@ def test_a_test_that_dies_is_a_row_with_its_reason(answer: Callable[[Answer], li
     ]
 
 
+def test_a_search_that_is_cut_off_keeps_its_best_and_says_what_happened(
+    answer: Callable[[Answer], list[float]],
+) -> None:
+    answer(lambda task: result(task, True, 1.0) if task.samples_per_second < 1500 else "exit code 1: no memory")
+    here = bench()
+    flow._run_scenario(here, "Server")
+    assert [(each.valid, each.tries) for each in here.results] == [(True, 2)]
+    assert [(each.what, each.reason) for each in here.not_run] == [
+        ("Server, 1,960 samples/s", "exit code 1: no memory")
+    ]
+
+
 def test_a_name_a_run_and_an_exported_file_are_told_apart(trained: TrainResult, tmp_path: Path) -> None:
     assert find_source("lstm") == Source(kind="model", name="lstm")
     assert not takes_images(find_source("lstm"))

@@ -52,8 +52,13 @@ def footprint(table: OpTable, blocks: Sequence[tuple[int, int, int]], spec: GpuS
         allocated_bytes=found.allocated_bytes,
         reserved_bytes=found.reserved_bytes,
         process_bytes=found.reserved_bytes + CONTEXT_BYTES,
-        fits=found.allocated_bytes <= FILLED * usable_bytes(spec) and not too_long(table, setting),
+        fits=fits(found.allocated_bytes, table, spec, setting),
     )
+
+
+def fits(allocated_bytes: int, table: OpTable, spec: GpuSpec, setting: Setting) -> bool:
+    """Is there room for the tensors and workspaces, and does every kernel take their sizes?"""
+    return allocated_bytes <= FILLED * usable_bytes(spec) and not too_long(table, setting)
 
 
 def too_long(table: OpTable, setting: Setting) -> bool:

@@ -10,7 +10,7 @@ from rooflight.core.units import show_percent
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
-from rooflight.estimate.footprint import Footprint, footprint, usable_bytes
+from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, usable_bytes
 from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.parallel import Gang, gang_seconds
 from rooflight.estimate.power import draw_watts
@@ -48,7 +48,7 @@ class Sweep:
     shares: Shares = field(default_factory=load_shares)
     columns: OpTable = field(init=False)
     _blocks: list[tuple[int, int, int]] = field(init=False)
-    _played: dict[tuple[tuple[bool, ...], int | None], Footprint] = field(init=False, default_factory=dict)
+    _played: dict[tuple[bool, ...], Footprint] = field(init=False, default_factory=dict)
     _product_flops: int = field(init=False)
     _gradient_bytes: int = field(init=False)
 
@@ -102,25 +102,15 @@ class Sweep:
         return rented(spec, self.offers.get(spec.name, ())) or bought(spec, watts, self.usd_per_kwh)
 
     def memory(self, spec: GpuSpec) -> Footprint:
-        """The footprint as if there were room for any; whether it fits, from the room that there is.
-
-        GPUs differ in their operators' workspaces alone, and those in what the matrix engine takes: one playing of the
-        allocator serves many. Between the tensors' bytes and the segments' only playing with the limit tells.
+        """GPUs differ in their operators' workspaces alone, and those in what the matrix engine takes: one playing of the
+        allocator serves many.
         """
         kinds = [self.setting.product_dtype("convolution", dtype) for dtype in self.columns.dtypes_of("convolution")]
         key = tuple(has_matrix_engine(spec, dtype) for dtype in kinds)
-        found, room = self._play(spec, (key, None), limited=False), usable_bytes(spec)
-        if found.reserved_bytes <= room:
-            return found
-        if found.allocated_bytes > room:
-            return replace(found, fits=False)
-        tight = self._play(spec, (key, spec.memory_bytes), limited=True)
-        return tight if tight.fits else replace(found, fits=False)
-
-    def _play(self, spec: GpuSpec, key: tuple[tuple[bool, ...], int | None], *, limited: bool) -> Footprint:
         if key not in self._played:
-            self._played[key] = footprint(self.columns, self._blocks, spec, self.setting, limited=limited)
-        return self._played[key]
+            self._played[key] = footprint(self.columns, self._blocks, spec, self.setting)
+        found = self._played[key]
+        return replace(found, fits=fits(found.allocated_bytes, self.columns, spec, self.setting))
 
     def _product_rate(self, gpu: Device) -> float:
         """FLOP/s, published, of the fastest dtype that products run in: TensorFloat-32 where float32 is turned to it."""
@@ -130,10 +120,10 @@ class Sweep:
         return max(matrix_rate(gpu, each)[0] for each in used) / gpu.headroom
 
     def _max_batch(self, spec: GpuSpec, memory: Footprint) -> int | None:
-        """As if rounding, workspaces and the allocator's holes kept their share of the memory at another batch."""
-        if self.grown is None or not memory.reserved_bytes:
+        """As if rounding and workspaces kept their share of the memory at another batch."""
+        if self.grown is None or not memory.allocated_bytes:
             return None
-        room = usable_bytes(spec) * self.trace.peak_bytes / memory.reserved_bytes
+        room = FILLED * usable_bytes(spec) * self.trace.peak_bytes / memory.allocated_bytes
         found, batch = largest_batch(self.grown, room), self.trace.workload.batch
         if found is None:
             return None

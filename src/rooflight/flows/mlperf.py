@@ -240,6 +240,8 @@ def _search_server(bench: Bench) -> ScenarioResult | str:
         number += 1
         last = _test(bench, replace(task, samples_per_second=asked), number)
         if isinstance(last, str):
+            if best is not None:  # the best one stands, and what ended the search is told
+                bench.not_run.append(NotRun(what=f"Server, {asked:,.0f} samples/s", reason=last))
             break
         if last.valid:
             valid, best = asked, last
