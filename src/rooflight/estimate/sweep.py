@@ -10,7 +10,7 @@ from rooflight.core.units import show_percent
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
-from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, usable_bytes
+from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, too_long, usable_bytes
 from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.parallel import Gang, gang_seconds
 from rooflight.estimate.power import draw_watts
@@ -77,7 +77,7 @@ class Sweep:
         found = Estimate(
             gpu=spec.name,
             fits=memory.fits,
-            peak_bytes=memory.process_bytes,
+            peak_bytes=memory.allocated_bytes,
             step_seconds=seconds,
             samples_per_second=rate,
             low=rate * low,
@@ -102,8 +102,10 @@ class Sweep:
         return rented(spec, self.offers.get(spec.name, ())) or bought(spec, watts, self.usd_per_kwh)
 
     def memory(self, spec: GpuSpec) -> Footprint:
-        """GPUs differ in their operators' workspaces alone, and those in what the matrix engine takes: one playing of the
-        allocator serves many.
+        """The footprint, and whether it fits.
+
+        GPUs differ in their operators' workspaces alone, and those in what the matrix engine takes: one playing of
+        the allocator serves many.
         """
         kinds = [self.setting.product_dtype("convolution", dtype) for dtype in self.columns.dtypes_of("convolution")]
         key = tuple(has_matrix_engine(spec, dtype) for dtype in kinds)
@@ -113,7 +115,7 @@ class Sweep:
         return replace(found, fits=fits(found.allocated_bytes, self.columns, spec, self.setting))
 
     def _product_rate(self, gpu: Device) -> float:
-        """FLOP/s, published, of the fastest dtype that products run in: TensorFloat-32 where float32 is turned to it."""
+        """FLOP/s, published, of the fastest dtype that products run in: TensorFloat-32 where float32 becomes it."""
         dtype = self.trace.workload.dtype
         kinds = [kind for kind in PRODUCT_KINDS if self.columns.kind(kind).any()]
         used = {product_dtype(gpu, self.setting.product_dtype(kind, dtype)) for kind in kinds} or {dtype}
@@ -127,6 +129,8 @@ class Sweep:
         found, batch = largest_batch(self.grown, room), self.trace.workload.batch
         if found is None:
             return None
+        if too_long(self.columns, self.setting):
+            return min(found, batch - 1)
         return max(found, batch) if memory.fits else min(found, batch - 1)
 
 
@@ -143,7 +147,8 @@ def _assumptions(trace: Trace, setting: Setting, shares: Shares, gpus: int) -> l
         f"reachable shares of the data sheets are fitted: {shares.source}; low and high hold four of five measurements",
         f"PyTorch {'under torch.compile' if setting.compiled else 'eager'}, the batch on the device; hosts that issue "
         "operators differ by half",
-        "memory is the caching allocator's segments and a CUDA context",
+        f"memory is what tensors and workspaces take of the allocator; it fits up to {show_percent(FILLED)} of what "
+        "driver and context leave",
         "power is a model of TDP and of what bounds the step, not fitted to measurements",
     ]
     if gpus > 1:
