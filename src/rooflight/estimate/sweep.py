@@ -1,5 +1,6 @@
 """One trace on many GPUs: time, memory, power and price of each. What does not depend on the GPU is worked out once."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,9 @@ from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares, interval_class, load_shares
 from rooflight.estimate.step import Step, step
 from rooflight.estimate.table import OpTable, table
+
+ROUNDED = 0.995  # of the memory is counted on for another batch: blocks are rounded up, each in its own way
+INDICES = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +129,21 @@ class Sweep:
         """As if rounding and workspaces kept their share of the memory at another batch."""
         if self.grown is None or not memory.allocated_bytes:
             return None
-        room = FILLED * usable_bytes(spec) * self.trace.peak_bytes / memory.allocated_bytes
+        room = ROUNDED * FILLED * usable_bytes(spec) * self.trace.peak_bytes / memory.allocated_bytes
         found, batch = largest_batch(self.grown, room), self.trace.workload.batch
         if found is None:
             return None
-        if too_long(self.columns, self.setting):
-            return min(found, batch - 1)
+        found = min(found, self._longest_batch())
         return max(found, batch) if memory.fits else min(found, batch - 1)
+
+    def _longest_batch(self) -> int:
+        """The largest batch whose convolutions 32-bit indices reach, where libraries ask for it; else sys.maxsize."""
+        results = self.columns.batch * self.columns.rows * self.columns.columns
+        longest = results[self.columns.kind("convolution")].max(initial=0.0)
+        scaled = replace(self.columns, rows=self.columns.rows * INDICES)
+        if not longest or not too_long(scaled, self.setting):
+            return sys.maxsize
+        return int(self.trace.workload.batch * (INDICES - 1) / longest)
 
 
 def by_gpu(offers: Iterable[Offer]) -> Mapping[str, tuple[Offer, ...]]:
