@@ -81,8 +81,12 @@ TASKS = ("train", "infer")
 def _group(one: Outcome) -> tuple[tuple[str, str], ...]:
     several = "1" if one.gpus == 1 else "several"
     return (
-        ("source", one.source), ("task", one.task), ("precision", one.precision), ("metric", one.metric), ("gpus", several),
-    )  # fmt: skip
+        ("source", one.source),
+        ("task", one.task),
+        ("precision", one.precision),
+        ("metric", one.metric),
+        ("gpus", several),
+    )
 
 
 def show(answer: Accuracy) -> str:

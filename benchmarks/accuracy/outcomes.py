@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks.accuracy.cases import NotPredicted, case
+from benchmarks.accuracy.cases import NotPredictedError, case
 from benchmarks.accuracy.memory import ALLOCATOR, labels, peak
 from benchmarks.accuracy.predict import Prediction, predict
 from benchmarks.accuracy.rows import Row
@@ -36,7 +36,7 @@ def _outcomes(row: Row, traces: Traces, shares: Shares) -> list[Outcome]:
         if row.metric == "peak_memory_gib":
             return [_outcome(row, row.value, peak(one, traced))]
         return [_rate(row, predict(one, traces, shares), shares)]
-    except NotPredicted as reason:
+    except NotPredictedError as reason:
         return [_outcome(row, row.value, None, str(reason), metric="fits" if label else row.metric)]
 
 
