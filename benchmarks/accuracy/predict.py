@@ -1,10 +1,12 @@
 """What a case is predicted to measure: from the trace of its recipe, its GPU and its setting to the row's metric."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import geometric_mean
 
+from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
 from benchmarks.accuracy.cases import Case, NotPredictedError
 from benchmarks.accuracy.traces import Traced, Traces
 from rooflight.catalogue.find import find_published
@@ -107,17 +109,27 @@ def slow_host(source: str, gpu: str, shares: Shares) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """In the row's metric, and the step on one GPU behind it."""
+    """In the row's metric; the step on one GPU behind it; what other methods make of it, by their names."""
 
     value: float
     step: Step
+    others: Mapping[str, float]
 
 
-def predict(case: Case, traces: Traces, shares: Shares) -> Prediction:
+def predict(case: Case, traces: Traces, shares: Shares, *, peers: bool = False) -> Prediction:
     """
+    peers   run torch's RuntimeEstimator too, where it knows the device: seconds per row
     raises  NotPredictedError with the reason
     """
     spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
     setting = replace(case.setting, slow_host=slow_host(case.row.source, spec.name, shares))
-    one = case_step(replace(case, setting=setting), case_table(case, traced), spec, shares)
-    return Prediction(value=to_metric(case, case_seconds(case, traced, one, spec)), step=one)
+    table = case_table(case, traced)
+    one = case_step(replace(case, setting=setting), table, spec, shares)
+    others = {"plain roofline": plain_roofline(case, table, spec)}
+    if peers and case.row.gpus == 1:
+        others["torch RuntimeEstimator"] = torch_estimator(case, spec)
+    return Prediction(
+        value=to_metric(case, case_seconds(case, traced, one, spec)),
+        step=one,
+        others={name: to_metric(case, found) for name, found in others.items() if found and case.row.gpus == 1},
+    )
