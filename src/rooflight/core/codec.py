@@ -6,6 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, cast
 
@@ -90,18 +91,26 @@ def _number(plain: Any, what: str) -> float:
 
 
 def _build_dataclass(kind: type, plain: Any, what: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    kinds, required = _fields(kind)
     values = {}
     for key, item in _expect(plain, dict, what).items():
-        if key not in fields:
-            raise ConfigError(f"{what} has no key {key!r}.{nearest(key, fields)}")
-        values[key] = _build(hints[key], item, f"{what}.{key}")
-    for name, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and name not in values:
+        if key not in kinds:
+            raise ConfigError(f"{what} has no key {key!r}.{nearest(key, kinds)}")
+        values[key] = _build(kinds[key], item, f"{what}.{key}")
+    for name in required:
+        if name not in values:
             raise ConfigError(f"{what} lacks the key {name!r}.")
     return kind(**values)
+
+
+@lru_cache(maxsize=256)
+def _fields(kind: type) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The type of each field, and the names of those without a default. Kept: a trace holds thousands of one kind."""
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    missing = dataclasses.MISSING
+    required = [field.name for field in fields if field.default is missing and field.default_factory is missing]
+    return {field.name: hints[field.name] for field in fields}, tuple(required)
 
 
 def _build_union(kinds: tuple[Any, ...], plain: Any, what: str) -> Any:
@@ -119,6 +128,8 @@ def _build_union(kinds: tuple[Any, ...], plain: Any, what: str) -> Any:
 def _build_tuple(kinds: tuple[Any, ...], plain: Any, what: str) -> tuple[Any, ...]:
     items = _expect(plain, list, what)
     if len(kinds) == 2 and kinds[1] is Ellipsis:
+        if kinds[0] is int and all(type(item) is int for item in items):
+            return tuple(items)  # a trace has tens of thousands
         return tuple(_build(kinds[0], item, f"{what}[{index}]") for index, item in enumerate(items))
     if len(items) != len(kinds):
         raise ConfigError(f"{what} has {len(items)} items, it needs {len(kinds)}.")

@@ -15,21 +15,26 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from rooflight.trace.fused import RmsNorm
+
 aten = torch.ops.aten
 
 # Where CUDA autocasts and the CPU does not, by the names that a model calls. Source: ATen/autocast_mode.h of torch 2.14
 FLOAT32 = frozenset({
     "acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log2", "log1p", "pow", "__pow__", "__rpow__",
     "reciprocal", "rsqrt", "sinh", "tan", "softplus", "layer_norm", "native_layer_norm", "group_norm",
-    "cosine_similarity", "dist", "pdist", "renorm", "logsumexp", "cross_entropy_loss",
+    "cosine_similarity", "dist", "pdist", "renorm", "logsumexp",
     "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d",
     "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "upsample_linear1d", "upsample_bilinear2d",
     "_upsample_bilinear2d_aa", "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bicubic2d_aa",
 })  # fmt: skip
 FLOAT32_RESULT = frozenset({
-    "softmax", "log_softmax", "cumsum", "cumprod", "sum", "norm", "linalg_vector_norm", "linalg_matrix_norm",
+    "cumsum", "cumprod", "sum", "norm", "linalg_vector_norm", "linalg_matrix_norm",
 })  # fmt: skip
 HALF = frozenset({"prelu", "mv", "addmv", "addr"})
+_AUTOCAST = FLOAT32 | FLOAT32_RESULT | HALF
+# And where the CPU autocasts to float32, but CUDA does not.
+AS_GIVEN = frozenset({"pad", "avg_pool3d", "adaptive_avg_pool3d", "max_pool3d", "adaptive_max_pool3d", "grid_sampler"})
 
 RNN_RELU, RNN_TANH, LSTM, GRU = 0, 1, 2, 3  # cuDNN's modes
 GATES = {RNN_RELU: 1, RNN_TANH: 1, LSTM: 4, GRU: 3}
@@ -45,11 +50,14 @@ class CudaOperators(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _REPLACED:
             return _REPLACED[name](func, *args, **kwargs)
+        if name in AS_GIVEN:
+            with torch.autocast("cpu", enabled=False):
+                return func(*args, **kwargs)
         composed = isinstance(func, FunctionType) and func.__globals__ is F.__dict__
         if composed or func is torch.autograd.backward:
             with self:  # what it calls in turn may be replaced; backward runs checkpointed layers again
                 return _unguarded(func)(*args, **kwargs)
-        if _autocasting():
+        if name in _AUTOCAST and _autocasting():
             args, kwargs = _autocast(name, args, kwargs)
         return func(*args, **kwargs)
 
@@ -68,7 +76,7 @@ def _unguarded(func: Any) -> Callable[..., Any]:
 
 
 def _autocasting() -> bool:
-    return torch.is_autocast_enabled("cpu") and torch.is_autocast_enabled("cuda")
+    return torch.is_autocast_enabled("cpu")
 
 
 def _autocast(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -158,12 +166,37 @@ def _dropout(
     return out
 
 
+def _softmax(
+    operator: Any, func: Callable[..., Any], x: Tensor, dim: int, dtype: torch.dtype | None = None, **rest: Any
+) -> Tensor:
+    """Autocast keeps it in float32; from float16 the kernel itself converts."""
+    if dtype is None and _autocasting() and _is_half(x):
+        dtype = torch.float32
+    fused = x.dtype is torch.float16 and dtype is torch.float32
+    out: Tensor = operator(x, dim, True) if fused else func(x, dim, dtype=dtype)
+    return out
+
+
+def _cross_entropy(func: Callable[..., Any], scores: Tensor, target: Tensor, *rest: Any) -> Tensor:
+    """Its softmax stays in the scores' dtype under CUDA's autocast; only the loss that follows is in float32.
+
+    rest  weight, reduction, index to ignore, label smoothing
+    """
+    out: Tensor
+    if not _autocasting() or target.is_floating_point() or rest[3]:
+        out = func(scores, target, *rest)
+        return out
+    logs = torch.log_softmax(scores, min(1, scores.dim() - 1), scores.dtype)
+    out = torch._C._nn.nll_loss_nd(logs, target, *rest[:3])
+    return out
+
+
 def _rms_norm(
     func: Callable[..., Any], x: Tensor, shape: list[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     if _autocasting():
         x, weight = _cast((x, weight), torch.float32)
-    out: Tensor = aten._fused_rms_norm(x, list(shape), weight, eps)[0]
+    out: Tensor = RmsNorm.apply(x, list(shape), weight)
     return out
 
 
@@ -187,6 +220,9 @@ def _recurrent(mode: int, func: Callable[..., Any], *args: Any) -> Any:
 _REPLACED: Mapping[str, Callable[..., Any]] = {
     "scaled_dot_product_attention": _attention,
     "dropout": _dropout,
+    "softmax": partial(_softmax, aten._softmax),
+    "log_softmax": partial(_softmax, aten._log_softmax),
+    "cross_entropy_loss": _cross_entropy,
     "rms_norm": _rms_norm,
     "lstm": partial(_recurrent, LSTM),
     "gru": partial(_recurrent, GRU),

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rooflight.trace.fused import operator
+
 BLOCK = 256  # elements that share one scale
 SMALLEST = 4096  # a tensor of fewer elements keeps states of 32 bits
 
@@ -20,7 +22,6 @@ class Adam8bit(torch.optim.Optimizer):
 
     def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float = 0.0) -> None:
         super().__init__(parameters, {"weight_decay": weight_decay})
-        _define()
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -30,7 +31,7 @@ class Adam8bit(torch.optim.Optimizer):
                     if not self.state[parameter]:
                         self.state[parameter] = _moments(parameter)
                     state = self.state[parameter].values()
-                    torch.ops.rooflight.adam8bit_(parameter, parameter.grad, *state, group["weight_decay"])
+                    operator("adam8bit_")(parameter, parameter.grad, *state, group["weight_decay"])
 
 
 def _moments(parameter: Tensor) -> dict[str, Tensor]:
@@ -39,16 +40,6 @@ def _moments(parameter: Tensor) -> dict[str, Tensor]:
     moments = {name: torch.zeros_like(parameter, dtype=kind) for name in ("exp_avg", "exp_avg_sq")}
     scales = {name: parameter.new_zeros(blocks, dtype=torch.float32) for name in ("scale_avg", "scale_avg_sq")}
     return moments | scales
-
-
-def _define() -> None:
-    """The operator, for the dispatcher: the recorder knows its result and its cost, nothing ever computes it."""
-    if not hasattr(torch.ops.rooflight, "adam8bit_"):
-        torch.library.define(
-            "rooflight::adam8bit_",
-            "(Tensor(a!) self, Tensor grad, Tensor(b!) exp_avg, Tensor(c!) exp_avg_sq, Tensor(d!) scale_avg, "
-            "Tensor(e!) scale_avg_sq, float weight_decay) -> ()",
-        )
 
 
 Build = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]

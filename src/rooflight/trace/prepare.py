@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -17,7 +19,7 @@ def prepare(model: nn.Module, workload: Workload) -> nn.Module:
         head = _head(model, workload)
         model.requires_grad_(False)
         if workload.trainable == "lora":
-            _adapt(model, workload.lora_rank, head)
+            _adapt(model, workload, head)
         else:
             head.requires_grad_(True)
     if training and workload.checkpointing:
@@ -39,23 +41,37 @@ class Lora(nn.Module):
     source  Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2022
     """
 
-    def __init__(self, base: nn.Module, features: tuple[int, int], rank: int, like: Tensor) -> None:
+    def __init__(self, base: nn.Module, features: tuple[int, int], rank: int, weight: Tensor) -> None:
         super().__init__()
-        self.base = base
-        self.down = nn.Linear(features[0], rank, bias=False, dtype=like.dtype)
-        self.up = nn.Linear(rank, features[1], bias=False, dtype=like.dtype)
+        self.base, self.weight = base, weight  # models ask a layer for its weight's dtype
+        self.down = nn.Parameter(torch.empty(rank, features[0], dtype=weight.dtype))
+        self.up = nn.Parameter(torch.empty(features[1], rank, dtype=weight.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = self.base(x) + self.up(self.down(x))
+        total: Tensor = self.base(x) + F.linear(F.linear(x, self.down), self.up)
         return total
 
 
-def _adapt(model: nn.Module, rank: int, head: nn.Module) -> None:
+def _adapt(model: nn.Module, workload: Workload, head: nn.Module) -> None:
     """An adapter at every linear layer but the head."""
-    for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.Linear) and layer is not head:
-                setattr(parent, name, Lora(layer, (layer.in_features, layer.out_features), rank, layer.weight))
+    found = [
+        (parent, name, layer)
+        for parent in model.modules()
+        for name, layer in parent.named_children()
+        if layer is not head and _is_linear(layer)
+    ]
+    if not found:
+        raise ConfigError(f"{workload.model} has no linear layer to adapt beside its head. Try trainable 'head'.")
+    for parent, name, layer in found:
+        weight = next(layer.parameters())
+        rows, columns = weight.shape
+        features = (columns, rows) if isinstance(layer, nn.Linear) else (rows, columns)
+        setattr(parent, name, Lora(layer, features, workload.lora_rank, weight))
+
+
+def _is_linear(layer: nn.Module) -> bool:
+    """Also the transposed one that transformers has for GPT-2, whose weight is (in, out)."""
+    return isinstance(layer, nn.Linear) or type(layer).__name__ == "Conv1D"
 
 
 def _checkpoint(model: nn.Module, workload: Workload) -> None:

@@ -57,6 +57,18 @@ def _linear(call: Call) -> Cost:
     return Cost("matmul", 2 * prod(product), product)
 
 
+def _grouped(call: Call) -> Cost:
+    """Experts' products. (T, K) by (E, K, N): each expert takes T / E rows if they are shared out evenly. (M, T) by
+    (T, N): the gradient of the experts' weights, each of which sums over its rows."""
+    left, right = call["self"], call["mat2"]
+    if right.dim() == 3:
+        product = (right.shape[0], -(-left.shape[0] // right.shape[0]), right.shape[2], right.shape[1])
+    else:
+        experts = call.result.shape[0]
+        product = (experts, left.shape[0], right.shape[1], -(-right.shape[0] // experts))
+    return Cost("matmul", 2 * left.numel() * right.shape[-1], product)
+
+
 def _attention(products: int) -> Rule:
     """Fused attention: so many matrix products of the size of Q·Kᵀ or P·V; a causal mask saves nothing."""
 
@@ -107,6 +119,7 @@ PRODUCTS: Mapping[str, Rule] = {
     "mv": _with_vector("self"),
     "addmv": _with_vector("mat"),
     "linear": _linear,
+    "_grouped_mm": _grouped,
     "_scaled_dot_product_flash_attention_for_cpu": _attention(2),
     # the scores once more, then the gradients of V, of the scores, of Q and of K: five products of the same size
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention(5),

@@ -27,6 +27,10 @@ _IDLE = frozenset(
 )
 
 
+_DEVICE = torch.ops.prim.device.default
+_CPU = torch.device("cpu")  # where every tensor of a trace says that it is; see gpu.py
+
+
 @dataclass(slots=True)
 class _Block:
     """A storage being followed. last_op is None while it lives, writer until an op writes it."""
@@ -44,6 +48,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Views and questions about a tensor (its device, a profiler's mark) do no work and are not recorded. A storage is
     followed by a weak reference: it dies when its last tensor does, in Python or in autograd's saved tensors.
     """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled, so that no guard against it is needed around every call."""
+        return False
 
     def __init__(self, float32: str = "float32") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -86,12 +95,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: torch._ops.OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func is _DEVICE:  # asked several times by every call
+            return _CPU
         kwargs = kwargs or {}
-        result = self._decomposed(func, args, kwargs)
-        if result is not NotImplemented:
-            return result
         shape = RESULTS.get(func._schema.name)
-        result = shape(call_of(func, args, kwargs, None)) if shape else func(*args, **kwargs)
+        if shape is not None:
+            result = shape(call_of(func, args, kwargs, None))
+        else:
+            result = self._decomposed(func, args, kwargs)
+            if result is not NotImplemented:
+                return result
+            result = func(*args, **kwargs)
         if not self._paused:
             self._record(call_of(func, args, kwargs, result))
         return result

@@ -76,16 +76,24 @@ REDUCTIONS: Mapping[str, Rule] = {
     "_euclidean_dist": _pairs,
 }
 
+
+def _batch_norm(call: Call) -> Cost:
+    """Mean 1, variance 3, normalise 2, scale and shift 2; outside training the first two are known."""
+    return Cost("normalization", (8 if call["training"] else 4) * call["input"].numel())
+
+
 NORMALIZATIONS: Mapping[str, Rule] = {
-    # mean 1, variance 3, normalise 2, scale and shift 2
-    **_all(8, "native_batch_norm _native_batch_norm_legit cudnn_batch_norm _batch_norm_with_update", "normalization"),
+    "native_batch_norm": _batch_norm,
+    **_all(8, "_native_batch_norm_legit cudnn_batch_norm _batch_norm_with_update", "normalization"),
     **_all(8, "native_layer_norm native_group_norm", "normalization"),
     **_all(4, "_native_batch_norm_legit_no_training _batch_norm_no_update", "normalization"),
-    **_all(4, "_fused_rms_norm", "normalization"),  # square and sum 2, normalise 1, scale 1
+    **_all(4, "_fused_rms_norm fused_rms_norm", "normalization"),  # square and sum 2, normalise 1, scale 1
     # two sums 5, then x̂ 2 and the gradient 4
     **_all(11, "native_batch_norm_backward cudnn_batch_norm_backward batch_norm_backward", "normalization"),
     **_all(11, "native_layer_norm_backward native_group_norm_backward", "normalization"),
-    **_all(8, "_fused_rms_norm_backward", "normalization"),  # one sum 3, then x̂ 1 and the gradient 4
+    **_all(
+        8, "_fused_rms_norm_backward fused_rms_norm_backward", "normalization"
+    ),  # one sum 3, then x̂ 1 and the gradient 4
 }
 
 POOLS: Mapping[str, Rule] = {

@@ -67,11 +67,40 @@ def _built(build: Callable[[], nn.Module]) -> nn.Module:
         return build()  # its constructor looks at its weights' values
 
 
-# ---------------------------------------------------------------- results of operators that torch has no shapes for
+# ---------------------------------------------------------------- results of operators that torch has no shapes for,
+# or finds them slowly
 
 
 def _no_result(call: Call) -> None:
     """It changes what it was given and returns nothing."""
+
+
+def _batch_norm(call: Call) -> tuple[Tensor, ...]:
+    """Output, and for training the mean and the inverse deviation of each channel in float32."""
+    x = call["input"]
+    kept = [torch.empty(x.shape[1] if call["training"] else 0, dtype=torch.float32) for _ in range(2)]
+    return torch.empty_like(x), *kept
+
+
+def _batch_norm_backward(call: Call) -> tuple[Tensor | None, ...]:
+    of_input, of_weight, of_bias = call["output_mask"]
+    x, weight = call["input"], call["weight"]
+    return (
+        torch.empty_like(x) if of_input else None,
+        torch.empty_like(weight) if of_weight else None,
+        torch.empty_like(weight) if of_bias else None,
+    )
+
+
+def _rms_norm(call: Call) -> tuple[Tensor, Tensor]:
+    """Output, and one over the root mean square of each row in float32."""
+    x, rows = call["input"], call["input"].dim() - len(call["shape"])
+    return torch.empty_like(x), torch.empty(*x.shape[:rows], *[1] * len(call["shape"]), dtype=torch.float32)
+
+
+def _rms_norm_backward(call: Call) -> tuple[Tensor, Tensor]:
+    x, weight = call["input"], call["weight"]
+    return torch.empty_like(x), torch.empty_like(weight) if weight is not None else x.new_empty(0)
 
 
 def _cudnn_rnn(call: Call) -> tuple[Tensor, ...]:
@@ -102,6 +131,10 @@ RESULTS: Mapping[str, Callable[[Call], Any]] = {
     "aten::_fused_adamw_": _no_result,
     "aten::_fused_sgd_": _no_result,
     "rooflight::adam8bit_": _no_result,
+    "rooflight::fused_rms_norm": _rms_norm,
+    "rooflight::fused_rms_norm_backward": _rms_norm_backward,
+    "aten::native_batch_norm": _batch_norm,
+    "aten::native_batch_norm_backward": _batch_norm_backward,
     "aten::_cudnn_rnn": _cudnn_rnn,
     "aten::_cudnn_rnn_backward": _cudnn_rnn_backward,
 }

@@ -77,15 +77,20 @@ class Step:
                     with recorder.paused():
                         cache = self._generate(batch)
                     recorder.follow(_held(cache), "kv_cache")
-                    last = {name: tensor[:, -1:] for name, tensor in batch.items()}
-                    self._generate(last | {"past_key_values": cache})
+                    self._generate({"input_ids": batch["input_ids"][:, -1:], "past_key_values": cache})
 
     def _generate(self, batch: Any) -> Any:
         """One forward pass that fills a cache, which it returns."""
-        if not isinstance(batch, dict):
-            raise TraceError(f"{self.workload.model} takes no named inputs, so it cannot be asked to generate.")
+        if not isinstance(batch, dict) or "input_ids" not in batch or "decoder_input_ids" in batch:
+            raise TraceError(
+                f"{self.workload.model} is no language model of transformers with a decoder alone, whose "
+                f"{self.workload.generation} could be traced. Try without generation."
+            )
         output = self.model(**batch, use_cache=True)
-        return output.past_key_values
+        cache = getattr(output, "past_key_values", None) or getattr(output, "cache_params", None)
+        if cache is None:
+            raise TraceError(f"{self.workload.model} keeps no cache, so it does not generate. Try without generation.")
+        return cache
 
 
 def _call(model: nn.Module, batch: Any) -> Any:
@@ -94,22 +99,24 @@ def _call(model: nn.Module, batch: Any) -> Any:
     return model(*batch) if isinstance(batch, tuple) else model(batch)
 
 
-def _held(value: Any) -> list[Tensor]:
+def _held(value: Any, seen: frozenset[int] = frozenset()) -> list[Tensor]:
     """Every tensor in nested containers and in the attributes of objects, a key-value cache's for one."""
     if isinstance(value, Tensor):
         return [value]
+    if id(value) in seen:
+        return []  # an object that holds what holds it
     if isinstance(value, dict):
         inner = list(value.values())
     elif isinstance(value, list | tuple):
         inner = list(value)
     else:
         inner = list(getattr(value, "__dict__", {}).values())
-    return [tensor for item in inner for tensor in _held(item)]
+    return [tensor for item in inner for tensor in _held(item, seen | {id(value)})]
 
 
 @contextlib.contextmanager
 def _autocast(workload: Workload) -> Iterator[None]:
-    """Autocast of the CPU's operators; the mark for CUDA is what models ask for, and what gpu.py goes by."""
+    """Autocast for the CPU, which gpu.py adds to; some models ask whether CUDA's is on and choose by it."""
     dtype = DTYPES[workload.dtype]
     enabled = dtype is not DTYPES[workload.parameter_dtype]
     was = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import accumulate
@@ -69,7 +70,7 @@ def trace(
             f"{workload.model} cannot be traced: torch has no shapes for the result of {error.func}. Try a model "
             "without this operator."
         ) from error
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise TraceError(
             f"{workload.model} does not run on input {workload.input_shape} at batch {workload.batch}: {reason}. "
@@ -122,6 +123,8 @@ def _quiet() -> Iterator[None]:
     """No garbage collection, which would end lifetimes at a moment that differs from run to run, and no fused encoder
     layer, which would hide its operators behind one name."""
     was_enabled, was_fused = gc.isenabled(), torch.backends.mha.get_fastpath_enabled()
+    log = logging.getLogger("torch._subclasses.fake_tensor")  # it prints a traceback; the error says the same
+    was_disabled, log.disabled = log.disabled, True
     gc.disable()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -131,5 +134,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fused)
+        log.disabled = was_disabled
         if was_enabled:
             gc.enable()

@@ -1,0 +1,64 @@
+"""A model by the name that it has on every command: library and model, a file and a function, or a bare name."""
+
+import contextlib
+import difflib
+import re
+
+from rooflight.core.errors import BackendError, ConfigError, nearest
+from rooflight.models import of_file, of_timm, of_torchvision, of_transformers
+from rooflight.models.recipe import Recipe
+from rooflight.models.registry import MODELS
+
+FORMS = "cnn, torchvision:resnet50, timm:convnext_tiny, hf:bert-base-uncased or path/to/file.py:build"
+
+
+def resolve(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
+    """How the model of that name is built and fed.
+
+    input_shape  of one sample, (C, H, W) or (T,); None: the model's usual one
+    raises       ConfigError with the nearest names, BackendError where its library is not installed
+    """
+    if of_user := re.fullmatch(r"(.+\.py):(\w+)", name):
+        return of_file.recipe(of_user[1], of_user[2], input_shape)
+    library, colon, model = name.partition(":")
+    if not colon:
+        library, model = _library(name), name
+    match library:
+        case "rooflight":
+            entry = MODELS[model]
+            return Recipe(name=model, build=lambda: entry.build(10), input_shape=input_shape or entry.input_shape)
+        case "torchvision":
+            of_torchvision.check(model)
+            return of_torchvision.recipe(_known(model, of_torchvision.names(), library), input_shape)
+        case "timm":
+            _known(model.partition(".")[0], of_timm.names(), library)
+            return of_timm.recipe(model, input_shape)
+        case "hf":
+            return of_transformers.recipe(model, input_shape)
+    raise ConfigError(f"there is no library {library!r} of models.{nearest(library, ('torchvision', 'timm', 'hf'))}")
+
+
+def _known(model: str, names: list[str], library: str) -> str:
+    if model in names:
+        return model
+    close = difflib.get_close_matches(model, names, n=3, cutoff=0.5)
+    hint = "Did you mean " + " or ".join(close) + "?" if close else f"It has {len(names)} others."
+    raise ConfigError(f"{library} has no model {model!r}. {hint}")
+
+
+def _library(name: str) -> str:
+    """Where a bare name is found; the tables come first, because they import nothing."""
+    if name in MODELS:
+        return "rooflight"
+    if name.partition("#")[0].lower() in of_transformers.names():
+        return "hf"
+    if name in of_torchvision.names():
+        return "torchvision"
+    known = [*MODELS, *of_transformers.names(), *of_torchvision.names()]
+    with contextlib.suppress(BackendError):  # without timm its models are not among those searched
+        known += of_timm.names()
+    if name.partition(".")[0] in known:
+        return "timm"
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = " Did you mean " + " or ".join(close) + "?" if close else ""
+    raise ConfigError(f"there is no model {name!r}.{hint} A model is named like {FORMS}.")
