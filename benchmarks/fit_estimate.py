@@ -1,8 +1,8 @@
-"""Fit the figures of estimate/shares.json on published measurements: `python -m benchmarks.fit_estimate CALIBRATION.csv`.
+"""Fit estimate/shares.json on published measurements: `python -m benchmarks.fit_estimate CALIBRATION.csv`.
 
-Least squares on log(predicted / measured) of single-GPU rates, every group of rows (source, GPU, task, precision, layout)
-with the same weight, large residuals damped, and each figure held near what is known of it by a prior: a few hundred
-rows of a few cards must not bend what is to hold for all of them.
+Least squares on log(predicted / measured) of single-GPU rates, every group of rows (source, GPU, task, precision,
+layout) with the same weight, large residuals damped, and each figure held near what is known of it by a prior: a few
+hundred rows of a few cards must not bend what is to hold for all of them.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from benchmarks.accuracy.cases import Case, NotPredicted, case
+from benchmarks.accuracy.cases import Case, NotPredictedError, case
+from benchmarks.accuracy.figures import FIGURES, FIXED
 from benchmarks.accuracy.predict import case_step, case_table, gpu_spec, to_metric
 from benchmarks.accuracy.rows import read_rows
 from benchmarks.accuracy.traces import Traces, default_folder
@@ -27,61 +28,6 @@ from rooflight.estimate.kernels import kernels
 from rooflight.estimate.shares import Shares, interval_class
 from rooflight.estimate.step import assemble
 from rooflight.estimate.table import Array, Index, OpTable, joined
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One figure to fit: what it is known to be about, how far it may stray (a factor), and what it means."""
-
-    about: float
-    within: float
-    meaning: str
-
-
-FIGURES: Mapping[str, Figure] = {
-    "matrix": Figure(about=0.85, within=1.2, meaning="share of the matrix engines' dense peak that long products reach"),
-    "vector": Figure(about=0.85, within=1.2, meaning="the same of the ordinary lanes"),
-    "matrix_early": Figure(about=0.85, within=1.2, meaning="what Tensor Cores before Ampere reach of that"),
-    "convolution": Figure(about=0.8, within=1.4, meaning="what a convolution reaches of that"),
-    "attention": Figure(about=0.6, within=1.4, meaning="what fused attention reaches of that"),
-    "convolution_backward": Figure(about=0.85, within=1.3, meaning="its gradients against it, on matrix engines"),
-    "lanes_backward": Figure(about=0.9, within=1.2, meaning="the same on the ordinary lanes"),
-    "grouped_last": Figure(about=0.8, within=1.4, meaning="a grouped convolution in channels last against the plain layout"),
-    "attention_backward": Figure(about=0.75, within=1.3, meaning="the gradients of fused attention against it"),
-    "misaligned": Figure(about=0.8, within=1.2, meaning="what each halving of the 16 bytes loaded at once leaves of a product"),
-    "widened": Figure(about=0.9, within=1.2, meaning="what is left where float16 is widened to float32 on the way in"),
-    "recurrent": Figure(about=0.5, within=1.5, meaning="what a recurrent layer reaches of that"),
-    "depthwise": Figure(about=0.3, within=2.0, meaning="share of the lanes' peak in a depthwise convolution"),
-    "depthwise_backward": Figure(about=0.15, within=2.0, meaning="the same for its gradients"),
-    "depthwise_last": Figure(about=0.9, within=1.3, meaning="a depthwise one in channels last against the plain layout"),
-    "fill": Figure(about=64.0, within=2.0, meaning="multiply-adds per element that starting and ending a tile cost"),
-    "l2": Figure(about=0.6, within=1.4, meaning="share of L2's rate (64 bytes per unit and clock)"),
-    "memory_elementwise": Figure(about=0.88, within=1.1, meaning="share of the memory's rate: elementwise operators"),
-    "memory_normalization": Figure(about=0.8, within=1.3, meaning="norms"),
-    "memory_reduction": Figure(about=0.7, within=1.4, meaning="reductions, softmax"),
-    "memory_pool": Figure(about=0.6, within=1.4, meaning="pooling"),
-    "memory_copy": Figure(about=0.75, within=1.3, meaning="copies"),
-    "memory_product": Figure(about=0.8, within=1.2, meaning="products"),
-    "overlap": Figure(about=3.0, within=1.5, meaning="exponent that joins arithmetic and memory: 1 adds, infinity overlaps"),
-    "turned": Figure(about=0.7, within=1.5, meaning="how much of a convolution's tensors is turned to channels last and back"),
-    "turned_old": Figure(about=1.15, within=1.2, meaning="the same with the cuDNN of torch before 1.13, against later ones"),
-    "kernel_seconds": Figure(about=2.5e-6, within=1.5, meaning="start and end of a kernel on the GPU"),
-    "geforce_clock": Figure(about=1.08, within=1.05, meaning="clock under load over the published one: GeForce and TITAN"),
-    "winograd": Figure(about=1.8, within=1.2, meaning="what 3 × 3 convolutions gain by Winograd's algorithm on the lanes"),
-    "amd": Figure(about=0.8, within=1.3, meaning="what AMD's libraries reach of what NVIDIA's do"),
-    "amd_reference": Figure(about=0.2, within=2.0, meaning="what MIOpen's reference kernels (RDNA 1, float16) reach of that"),
-    "issue_module": Figure(about=40e-6, within=1.5, meaning="host: seconds per operator with weights, forward"),
-    "issue_function": Figure(about=15e-6, within=1.5, meaning="host: seconds per other operator, forward"),
-    "issue_grad": Figure(about=1.5, within=1.4, meaning="host: forward with gradients over forward without"),
-    "issue_backward": Figure(about=1.5, within=1.5, meaning="host: backward over forward without gradients"),
-    "issue_pass": Figure(about=1e-3, within=2.0, meaning="host: seconds to begin and end a pass"),
-    "host_copy": Figure(about=4e9, within=2.0, meaning="bytes per second of a batch from ordinary host memory"),
-}  # fmt: skip
-
-# No row of the calibration runs these: they stay what is known of them.
-FIXED: Mapping[str, Figure] = {
-    "issue_compiled": Figure(about=5e-6, within=1.0, meaning="host: seconds per kernel of a compiled step"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +52,7 @@ def points(cases: Sequence[Case], traces: Traces) -> list[Point]:
         try:
             spec = gpu_spec(one.row.gpu)
             found.append(Point(case=one, table=case_table(one, traces.get(one.recipe)), spec=spec, group=group(one)))
-        except NotPredicted:
+        except NotPredictedError:
             continue
     return found
 
@@ -124,7 +70,7 @@ def single_gpu(path: Path) -> list[Case]:
             continue
         try:
             found.append(case(row))
-        except NotPredicted:
+        except NotPredictedError:
             continue
     return found
 
@@ -171,7 +117,7 @@ def errors(groups: Sequence[Together], shares: Shares, hosts: Mapping[str, float
 
 
 def weights(chosen: Sequence[Point]) -> Array:
-    """Every group of rows weighs the same, as its square root: a group of one is not to be believed as one of hundreds."""
+    """Large groups of rows weigh alike; a small one is not to be believed as much as one of hundreds."""
     count: dict[tuple[str, ...], int] = defaultdict(int)
     for point in chosen:
         count[point.group] += 1
@@ -195,9 +141,7 @@ def held_out(
         logs = fit(rest, rounds=rounds, begin=begin).logs
         found[np.array(inside)] = errors(together(left), as_shares(logs, ""))
         worst = np.abs(np.expm1(found[np.array(inside)]))
-        tell(
-            f"without {fold}: {len(left)} rows, median {np.median(worst):.1%}, 90th percentile {np.quantile(worst, 0.9):.1%}"
-        )
+        tell(f"without {fold}: {len(left)} rows, median {np.median(worst):.1%}, p90 {np.quantile(worst, 0.9):.1%}")
     return found
 
 
@@ -238,7 +182,7 @@ def fit(
 ) -> Fit:
     """Levenberg and Marquardt's method on the logarithms of the figures; residuals beyond `damp` count less."""
     about, width = start(), np.log([figure.within for figure in FIGURES.values()])
-    # Hosts differ, and one slow host must not pass for a slow GPU: each gets a factor of its own, which is then dropped.
+    # Hosts differ, and a slow one must not pass for a slow GPU: each gets a factor of its own, which is then dropped.
     hosts = sorted({point.host for point in chosen})
     about = np.concatenate((about, np.zeros(len(hosts))))
     width = np.concatenate((width, np.full(len(hosts), HOST_SPREAD)))

@@ -46,7 +46,9 @@ def main() -> int:
     warnings.simplefilter("ignore")
     try:
         rows = read_rows(arguments.truth)
-        found = outcomes(rows, Traces(arguments.cache), load_shares(), tell=None if arguments.quiet else _tell)
+        found = outcomes(
+            rows, Traces(arguments.cache), load_shares(), peers=arguments.peers, tell=None if arguments.quiet else _tell
+        )
     except RooflightError as error:
         print(error, file=sys.stderr)
         return 2
@@ -81,8 +83,12 @@ TASKS = ("train", "infer")
 def _group(one: Outcome) -> tuple[tuple[str, str], ...]:
     several = "1" if one.gpus == 1 else "several"
     return (
-        ("source", one.source), ("task", one.task), ("precision", one.precision), ("metric", one.metric), ("gpus", several),
-    )  # fmt: skip
+        ("source", one.source),
+        ("task", one.task),
+        ("precision", one.precision),
+        ("metric", one.metric),
+        ("gpus", several),
+    )
 
 
 def show(answer: Accuracy) -> str:
@@ -99,6 +105,12 @@ def show(answer: Accuracy) -> str:
     tables = [Table(columns=head, rows=tuple(lines))]
     if fits:
         tables.append(Table(columns=("fits?", "labels", "right", "false fits"), rows=tuple(fits)))
+    others = [
+        (name, f"{found['rows']:.0f}", _percent(found["median_error"]), _percent(found["p90_error"]))
+        for name, found in answer.one_gpu_rates.others.items()
+    ]
+    if others:
+        tables.append(Table(columns=("other methods, one GPU", "rows", "median", "p90"), rows=tuple(others)))
     if reasons:
         tables.append(Table(columns=("why rows have no prediction", "rows"), rows=tuple(reasons)))
     return "\n\n".join(map(table_text, tables))
@@ -123,6 +135,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--cache", type=Path, default=default_folder(), help="folder that keeps traces (default: %(default)s)"
     )
+    parser.add_argument("--peers", action="store_true", help="run torch's RuntimeEstimator beside, where it can")
     parser.add_argument("--rows", type=Path, help="write what became of every row to this file, a JSON document a line")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser.parse_args()

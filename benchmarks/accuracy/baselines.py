@@ -8,7 +8,7 @@ from rooflight.estimate.table import OpTable
 
 
 def plain_roofline(case: Case, table: OpTable, spec: GpuSpec) -> float | None:
-    """Seconds of a step if every operator reached the data sheet: the longer of FLOPs over peak and bytes over bandwidth.
+    """Seconds of a step if every operator took the longer of FLOPs over peak and bytes over bandwidth.
 
     source  Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009
     returns None if the data sheet lacks a dtype that the step computes in
@@ -55,9 +55,8 @@ def torch_estimator(case: Case, spec: GpuSpec) -> float | None:
     from benchmarks.accuracy.models import built
     from benchmarks.accuracy.traces import first_loss
     from rooflight.core.types import Workload
-    from rooflight.trace.inputs import class_indices
+    from rooflight.trace.inputs import DTYPES, class_indices
     from rooflight.trace.shapes import Shapes, without_memory
-    from rooflight.trace.tracer import DTYPES
 
     recipe = case.recipe
     model = built(recipe)

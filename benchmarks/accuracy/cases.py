@@ -1,4 +1,4 @@
-"""From a row to what is to be predicted: model, workload, setting. One function per source, for each measures a step its own way."""
+"""From a row to what is to be predicted: model, workload, setting. One function per source: each has its own step."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from benchmarks.accuracy.rows import Row
 from rooflight.estimate.setting import Setting
 
 
-class NotPredicted(Exception):
+class NotPredictedError(Exception):
     """A row that gets no prediction; the message is the reason that is counted."""
 
 
@@ -22,7 +22,7 @@ class Recipe:
     input_shape of one sample; (T,) for tokens
     optimizer   None: forward, or forward and backward alone
 
-    The memory format is not part of it: it changes how fast operators are and what a library copies, not which they are.
+    The memory format is not part of it: it changes how fast operators are and what a library copies, not which.
     """
 
     model: str
@@ -38,7 +38,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One row, ready to be predicted. batch is per GPU; unit samples are what `value` counts, per sample of the batch."""
+    """One row, ready to be predicted. batch is per GPU."""
 
     row: Row
     recipe: Recipe
@@ -61,7 +61,7 @@ PRECISIONS: Mapping[str, tuple[str, str]] = {  # dtype of products, of weights
 def case(row: Row) -> Case:
     """What a row asks for, of the sources that are known and of those whose models timm knows.
 
-    raises  NotPredicted with the reason
+    raises  NotPredictedError with the reason
     """
     if row.source not in SOURCES:
         return _library(row)
@@ -105,7 +105,7 @@ def _u39kun(row: Row) -> Case:
 
 
 def _examples(row: Row) -> Case:
-    """NVIDIA's DeepLearningExamples, and lambdal's runs of them: totals over the GPUs, apex or DDP, one process each."""
+    """NVIDIA's DeepLearningExamples, and lambdal's runs of them: totals over the GPUs, one process each."""
     return replace(_named(row, EXAMPLES, optimizer="adamw"), parallel="processes" if row.gpus > 1 else None)
 
 
@@ -119,7 +119,7 @@ def _neusight(row: Row) -> Case:
 def _swin(row: Row) -> Case:
     """main.py's throughput(): forward in float32 on whatever torch was current in 2021, batch 64."""
     if row.model == "ResMLP-B24":
-        raise NotPredicted("timm's large ResMLP has patches of 8, the published one of 16")
+        raise NotPredictedError("timm's large ResMLP has patches of 8, the published one of 16")
     name = {"ResMLP-S24": "resmlp_24_224", "ResMLP-S12": "resmlp_12_224"}.get(row.model)
     return _library(row, name or row.model.lower().replace("-", "_"))
 
@@ -131,10 +131,10 @@ def _detectron2(row: Row) -> Case:
         part in where
         for part in ("cascade", "dconv", "panoptic", "lvis", "_gn", "syncbn", "retinanet", "rpn", "_c4", "_dc5")
     ):
-        raise NotPredicted("variants of R-CNN without a builder")
+        raise NotPredictedError("variants of R-CNN without a builder")
     kind = next((kind for kind in ("mask", "keypoint", "fast") if f"{kind}" in where), None)
     if kind is None:
-        raise NotPredicted("detectron2 models without a builder")
+        raise NotPredictedError("detectron2 models without a builder")
     base = {"mask": "mask-rcnn", "keypoint": "keypoint-rcnn", "fast": "faster-rcnn"}[kind]
     depth = "-x101" if "_x_101" in where else "-101" if "_r_101" in where else ""
     recipe = replace(
@@ -167,12 +167,12 @@ def _foundry(row: Row) -> Case:
 def _litgpt(row: Row) -> Case:
     """litgpt's finetuning scripts on one GPU: LoRA in bf16-true, a micro-batch of one sequence."""
     if "quant=None" not in row.notes or "bf16-true" not in row.notes:
-        raise NotPredicted("quantised weights are not traced")
+        raise NotPredictedError("quantised weights are not traced")
     if row.metric != "peak_memory_gib":
-        raise NotPredicted("texts of many lengths, of which the longest alone is published")
+        raise NotPredictedError("texts of many lengths, of which the longest alone is published")
     names = {"phi-1.5 1.3 B": "phi-1.5", "Llama 2 7 B": "llama-2-7b", "Llama 2 13 B": "llama-2-13b"}
     if row.model not in names or "LoRA" not in row.notes:
-        raise NotPredicted("finetuning other than LoRA, or a model without dimensions")
+        raise NotPredictedError("finetuning other than LoRA, or a model without dimensions")
     recipe = replace(_tokens_recipe(row, f"gpt:{names[row.model]}", optimizer="adamw"), trainable="lora")
     return Case(row=row, recipe=recipe, batch=_batch(row), setting=_setting(row, tf32="all"))
 
@@ -180,7 +180,7 @@ def _litgpt(row: Row) -> Case:
 def _qwen(row: Row) -> Case:
     """Qwen's finetune.py: a step is 8 micro-batches of one sequence; memory is that of all GPUs together."""
     if row.model not in ("Qwen-7B LoRA", "Qwen-7B Full-parameter"):
-        raise NotPredicted("quantised, multi-node or generating runs of Qwen")
+        raise NotPredictedError("quantised, multi-node or generating runs of Qwen")
     recipe = _tokens_recipe(row, "gpt:qwen-7b", optimizer="adamw")
     recipe = replace(recipe, trainable="lora" if "LoRA" in row.model else "all")
     return Case(
@@ -196,7 +196,7 @@ def _qwen(row: Row) -> Case:
 def _torchtune(row: Row) -> Case:
     """torchtune's single-device recipes, packed sequences, compiled; activations are checkpointed by default."""
     if row.gpus > 1 or "8B" not in row.model:
-        raise NotPredicted("offloaded or sharded finetuning")
+        raise NotPredictedError("offloaded or sharded finetuning")
     recipe = _tokens_recipe(row, "gpt:llama-3.1-8b", optimizer="sgd")
     recipe = replace(recipe, trainable="lora" if "LoRA" in row.model else "all")
     setting = replace(_setting(row, tf32="all"), recomputes=True)
@@ -208,7 +208,7 @@ def _library(row: Row, name: str | None = None) -> Case:
     import timm
 
     if not timm.is_model(name or row.model):
-        raise NotPredicted(f"no builder for {row.model}")
+        raise NotPredictedError(f"no builder for {row.model}")
     return Case(
         row=row,
         recipe=_recipe(row, f"timm:{name or row.model}", optimizer="sgd-momentum"),
@@ -265,11 +265,11 @@ NEUSIGHT: Mapping[str, tuple[str, int | None]] = {
 
 def _named(row: Row, names: Mapping[str, tuple[str, int | None]], *, optimizer: str | None) -> Case:
     if row.model not in names:
-        raise NotPredicted(f"no builder for {row.model}")
+        raise NotPredictedError(f"no builder for {row.model}")
     model, tokens = names[row.model]
     text = tokens is not None
     if text and row.task == "infer" and row.metric == "tokens_per_s" and not row.seq_len:
-        raise NotPredicted("text is generated with a beam")
+        raise NotPredictedError("text is generated with a beam")
     recipe = _tokens_recipe(row, model, optimizer=optimizer) if text else _recipe(row, model, optimizer="sgd-momentum")
     if text:
         recipe = replace(recipe, input_shape=(row.seq_len or tokens or 1,), fused_attention=False)
@@ -314,13 +314,13 @@ def _tokens_recipe(row: Row, model: str, *, optimizer: str | None) -> Recipe:
 
 def _sequence(row: Row) -> float:
     if not row.seq_len:
-        raise NotPredicted("no sequence length is given")
+        raise NotPredictedError("no sequence length is given")
     return float(row.seq_len)
 
 
 def _precision(row: Row) -> tuple[str, str]:
-    if row.precision not in PRECISIONS:
-        raise NotPredicted(f"precision {row.precision or 'not given'} is not traced")
+    if row.precision is None or row.precision not in PRECISIONS:
+        raise NotPredictedError(f"precision {row.precision or 'not given'} is not traced")
     return PRECISIONS[row.precision]
 
 
@@ -365,7 +365,7 @@ def _ngc(year: int, month: int) -> tuple[int, int]:
 
 def _batch(row: Row) -> int:
     if row.batch is None or row.batch < 1:
-        raise NotPredicted("no batch is given")
+        raise NotPredictedError("no batch is given")
     return round(row.batch)
 
 

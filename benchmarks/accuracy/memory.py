@@ -2,7 +2,7 @@
 
 import re
 
-from benchmarks.accuracy.cases import Case, NotPredicted
+from benchmarks.accuracy.cases import Case, NotPredictedError
 from benchmarks.accuracy.predict import case_table, gpu_spec
 from benchmarks.accuracy.traces import Traced
 from rooflight.estimate.footprint import Footprint, footprint
@@ -15,12 +15,12 @@ ALLOCATOR = ("facebookresearch/detectron2", "Lightning-AI/litgpt", "pytorch/torc
 
 def case_footprint(case: Case, traced: Traced, *, batch: float) -> Footprint:
     """
-    raises  NotPredicted if the run saves activations in a way that its trace does not show
+    raises  NotPredictedError if the run saves activations in a way that its trace does not show
     """
     if case.setting.recomputes:
-        raise NotPredicted("memory with activation checkpointing is not traced")
+        raise NotPredictedError("memory with activation checkpointing is not traced")
     if case.parallel == "sharded":
-        raise NotPredicted("memory of sharded weights is not traced")
+        raise NotPredictedError("memory of sharded weights is not traced")
     table = case_table(case, traced, batch=batch)
     alive = traced.blocks_at(batch)
     last = len(table) - 1
@@ -36,10 +36,10 @@ def case_footprint(case: Case, traced: Traced, *, batch: float) -> Footprint:
 def peak(case: Case, traced: Traced) -> float:
     """GiB at the peak, as the row's source counts them.
 
-    raises  NotPredicted for a source whose figures are labels, not truths
+    raises  NotPredictedError for a source whose figures are labels, not truths
     """
     if case.row.source not in ALLOCATOR:
-        raise NotPredicted("memory as nvidia-smi tells it, with the cache: counted as a label")
+        raise NotPredictedError("memory as nvidia-smi tells it, with the cache: counted as a label")
     found = case_footprint(case, traced, batch=case.batch)
     return found.allocated_bytes / GIB
 

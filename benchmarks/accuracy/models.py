@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmarks.accuracy.cases import NotPredicted, Recipe
+from benchmarks.accuracy.cases import NotPredictedError, Recipe
 from rooflight.core.types import Workload
 from rooflight.trace.inputs import images, tokens
 
@@ -22,7 +22,7 @@ class Built:
 
 def built(recipe: Recipe) -> Built:
     """
-    raises  NotPredicted if no library knows the name
+    raises  NotPredictedError if no library knows the name
     """
     library, _, name = recipe.model.partition(":")
     if library == "timm":
@@ -33,17 +33,18 @@ def built(recipe: Recipe) -> Built:
         return _gpt(name, recipe)
     if library == "zoo" and name in ZOO:
         return ZOO[name](recipe)
-    raise NotPredicted(f"no library for {recipe.model}")
+    raise NotPredictedError(f"no library for {recipe.model}")
 
 
 def _timm(name: str, recipe: Recipe) -> Callable[[], nn.Module]:
     import timm
+    from timm.layers.config import set_fused_attn
 
     if not timm.is_model(name):
-        raise NotPredicted("timm has no model of this name")
+        raise NotPredictedError("timm has no model of this name")
 
     def build() -> nn.Module:
-        timm.layers.set_fused_attn(recipe.fused_attention)
+        set_fused_attn(recipe.fused_attention)
         size = recipe.input_shape[-1]
         model: nn.Module = timm.create_model(name)
         wanted = getattr(model, "default_cfg", {}).get("input_size", (3, size, size))[-1]
@@ -59,7 +60,7 @@ def _torchvision(name: str) -> Callable[[], nn.Module]:
 
     known: Any = torchvision.models
     if name not in known.list_models():
-        raise NotPredicted("torchvision has no model of this name")
+        raise NotPredictedError("torchvision has no model of this name")
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     return partial(known.get_model, name, weights=None, **options)
 
@@ -68,7 +69,7 @@ def _gpt(name: str, recipe: Recipe) -> Built:
     from benchmarks.accuracy.zoo.gpt import SHAPES, Decoder
 
     if name not in SHAPES:
-        raise NotPredicted(f"no dimensions for {name}")
+        raise NotPredictedError(f"no dimensions for {name}")
     return Built(build=partial(Decoder, SHAPES[name], fused=recipe.fused_attention), make_input=tokens)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks.accuracy.cases import NotPredicted, case
+from benchmarks.accuracy.cases import NotPredictedError, case
 from benchmarks.accuracy.memory import ALLOCATOR, labels, peak
 from benchmarks.accuracy.predict import Prediction, predict
 from benchmarks.accuracy.rows import Row
@@ -14,19 +14,24 @@ from rooflight.estimate.shares import Shares, interval_class
 
 
 def outcomes(
-    rows: Sequence[Row], traces: Traces, shares: Shares, *, tell: Callable[[str], None] | None = None
+    rows: Sequence[Row],
+    traces: Traces,
+    shares: Shares,
+    *,
+    peers: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> list[Outcome]:
     """The outcome of every row, in order; a row that tells which batches fit has one per batch."""
     found, said = [], time.monotonic()
     for number, row in enumerate(rows):
-        found += _outcomes(row, traces, shares)
+        found += _outcomes(row, traces, shares, peers)
         if tell and time.monotonic() - said > 20:
             said = time.monotonic()
             tell(f"{number + 1} of {len(rows)} rows, now {row.model}")
     return found
 
 
-def _outcomes(row: Row, traces: Traces, shares: Shares) -> list[Outcome]:
+def _outcomes(row: Row, traces: Traces, shares: Shares, peers: bool) -> list[Outcome]:
     label = row.metric == "max_fit_batch" or (row.metric == "peak_memory_gib" and row.source not in ALLOCATOR)
     try:
         one = case(row)
@@ -35,14 +40,14 @@ def _outcomes(row: Row, traces: Traces, shares: Shares) -> list[Outcome]:
             return [_outcome(row, float(ran), float(fits), metric="fits") for ran, fits in labels(one, traced)]
         if row.metric == "peak_memory_gib":
             return [_outcome(row, row.value, peak(one, traced))]
-        return [_rate(row, predict(one, traces, shares), shares)]
-    except NotPredicted as reason:
+        return [_rate(row, predict(one, traces, shares, peers=peers), shares)]
+    except NotPredictedError as reason:
         return [_outcome(row, row.value, None, str(reason), metric="fits" if label else row.metric)]
 
 
 def _rate(row: Row, found: Prediction, shares: Shares) -> Outcome:
     """A predicted rate or time, and whether its interval held the measurement."""
-    outcome = _outcome(row, row.value, found.value)
+    outcome = replace(_outcome(row, row.value, found.value), others=found.others)
     name = interval_class(row.task, found.step.bound_by)
     if name not in shares.intervals:
         return outcome

@@ -1,11 +1,13 @@
-"""What a case is predicted to measure: from the trace of its recipe, its GPU and its setting, to the row's own metric."""
+"""What a case is predicted to measure: from the trace of its recipe, its GPU and its setting to the row's metric."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import geometric_mean
 
-from benchmarks.accuracy.cases import Case, NotPredicted
+from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
+from benchmarks.accuracy.cases import Case, NotPredictedError
 from benchmarks.accuracy.traces import Traced, Traces
 from rooflight.catalogue.find import find_published
 from rooflight.core.errors import SpecError
@@ -20,12 +22,12 @@ from rooflight.estimate.table import OpTable, without_phase
 @lru_cache(maxsize=512)
 def gpu_spec(name: str) -> GpuSpec:
     """
-    raises  NotPredicted if the catalogue has no GPU of this name
+    raises  NotPredictedError if the catalogue has no GPU of this name
     """
     try:
         return find_published(name)
     except SpecError as error:
-        raise NotPredicted(f"GPU {name}: not in the catalogue") from error
+        raise NotPredictedError(f"GPU {name}: not in the catalogue") from error
 
 
 def case_table(case: Case, traced: Traced, *, batch: float | None = None) -> OpTable:
@@ -36,18 +38,18 @@ def case_table(case: Case, traced: Traced, *, batch: float | None = None) -> OpT
 
 def case_step(case: Case, table: OpTable, spec: GpuSpec, shares: Shares) -> Step:
     """
-    raises  NotPredicted if the GPU lacks what the step computes in
+    raises  NotPredictedError if the GPU lacks what the step computes in
     """
     try:
         return step(table, device(spec, shares), case.setting, shares)
     except SpecError as error:
-        raise NotPredicted(f"GPU {case.row.gpu}: {error}") from error
+        raise NotPredictedError(f"GPU {case.row.gpu}: {error}") from error
 
 
 def to_metric(case: Case, seconds: float) -> float:
     """Seconds of a step in the unit that the row counts in.
 
-    raises  NotPredicted for a metric without a rule
+    raises  NotPredictedError for a metric without a rule
     """
     samples = case.batch * case.per_sample * case.row.gpus
     if case.row.metric == "ms_per_step":
@@ -56,7 +58,7 @@ def to_metric(case: Case, seconds: float) -> float:
         return samples / seconds
     if case.row.metric == "mfu":
         return _mfu(case, samples / seconds)
-    raise NotPredicted(f"metric {case.row.metric} is not predicted")
+    raise NotPredictedError(f"metric {case.row.metric} is not predicted")
 
 
 def _mfu(case: Case, tokens_per_second: float) -> float:
@@ -69,7 +71,7 @@ def _mfu(case: Case, tokens_per_second: float) -> float:
     name = case.recipe.model.removeprefix("gpt:")
     parameters = re.search(r"params=(\d+)", case.row.notes)
     if name not in SHAPES or not parameters:
-        raise NotPredicted("MFU of a model without dimensions")
+        raise NotPredictedError("MFU of a model without dimensions")
     shape, length = SHAPES[name], case.recipe.input_shape[0]
     flops = 6.0 * int(parameters[1]) + 12.0 * shape.layers * shape.width * length
     peak = gpu_spec(case.row.gpu).flops_per_second["bfloat16"] * case.row.gpus
@@ -79,12 +81,12 @@ def _mfu(case: Case, tokens_per_second: float) -> float:
 def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
     """Seconds of the step on all of the case's GPUs.
 
-    raises  NotPredicted if the row does not say how they work together
+    raises  NotPredictedError if the row does not say how they work together
     """
     if case.row.gpus == 1:
         return one.seconds
     if case.parallel is None:
-        raise NotPredicted("several GPUs, and no word of how they work together")
+        raise NotPredictedError("several GPUs, and no word of how they work together")
     training = case.recipe.task == "train"
     item = 2 if case.recipe.weights != "float32" else 4
     gathered = 2 if case.parallel == "sharded" else item
@@ -107,17 +109,27 @@ def slow_host(source: str, gpu: str, shares: Shares) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """In the row's metric, and the step on one GPU behind it."""
+    """In the row's metric; the step on one GPU behind it; what other methods make of it, by their names."""
 
     value: float
     step: Step
+    others: Mapping[str, float]
 
 
-def predict(case: Case, traces: Traces, shares: Shares) -> Prediction:
+def predict(case: Case, traces: Traces, shares: Shares, *, peers: bool = False) -> Prediction:
     """
-    raises  NotPredicted with the reason
+    peers   run torch's RuntimeEstimator too, where it knows the device: seconds per row
+    raises  NotPredictedError with the reason
     """
     spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
     setting = replace(case.setting, slow_host=slow_host(case.row.source, spec.name, shares))
-    one = case_step(replace(case, setting=setting), case_table(case, traced), spec, shares)
-    return Prediction(value=to_metric(case, case_seconds(case, traced, one, spec)), step=one)
+    table = case_table(case, traced)
+    one = case_step(replace(case, setting=setting), table, spec, shares)
+    others = {"plain roofline": plain_roofline(case, table, spec)}
+    if peers and case.row.gpus == 1:
+        others["torch RuntimeEstimator"] = torch_estimator(case, spec)
+    return Prediction(
+        value=to_metric(case, case_seconds(case, traced, one, spec)),
+        step=one,
+        others={name: to_metric(case, found) for name, found in others.items() if found and case.row.gpus == 1},
+    )

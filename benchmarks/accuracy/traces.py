@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.cases import NotPredicted, Recipe
+from benchmarks.accuracy.cases import NotPredictedError, Recipe
 from rooflight.core.types import Trace
 from rooflight.estimate.table import Array, Index, OpTable, at_batch, table
 
@@ -45,7 +45,7 @@ class Traced:
     def blocks_at(self, batch: float) -> Blocks:
         small, large = self.blocks
         if len(small.bytes) != len(large.bytes):
-            raise NotPredicted("the lifetimes of tensors change with the batch")
+            raise NotPredictedError("the lifetimes of tensors change with the batch")
         share = (batch - BATCHES[0]) / (BATCHES[1] - BATCHES[0])
         return replace(small, bytes=small.bytes + share * (large.bytes - small.bytes))
 
@@ -66,27 +66,27 @@ class Traces:
 
     def get(self, recipe: Recipe) -> Traced:
         """
-        raises  NotPredicted if the model cannot be built or traced, with the reason
+        raises  NotPredictedError if the model cannot be built or traced, with the reason
         """
         recipe = self._plainest(recipe)
         path = self.folder / f"{_key(recipe)}.pickle"
         if not path.exists():
             if not self.make:
-                raise NotPredicted("not traced yet")
+                raise NotPredictedError("not traced yet")
             try:
                 found: Traced | str = make_traces(recipe)
-            except NotPredicted as reason:
+            except NotPredictedError as reason:
                 found = str(reason)
             partial = path.with_suffix(".partial")
             partial.write_bytes(pickle.dumps(found))
             partial.replace(path)
         kept = _read(path)
         if isinstance(kept, str):
-            raise NotPredicted(kept)
+            raise NotPredictedError(kept)
         return kept
 
     def _plainest(self, recipe: Recipe) -> Recipe:
-        """The recipe that gives the same trace as others do: whether attention is fused matters to models that have it."""
+        """Of recipes with one and the same trace, one: fused or not, it matters to models with attention alone."""
         if recipe.fused_attention:
             return recipe
         fused = replace(recipe, task="infer", optimizer=None, fused_attention=True)
@@ -102,12 +102,12 @@ def _read(path: Path) -> Traced | str:
 def make_traces(recipe: Recipe) -> Traced:
     """Trace a recipe at two batches.
 
-    raises  NotPredicted with the reason
+    raises  NotPredictedError with the reason
     """
     traces = [_trace(recipe, batch) for batch in BATCHES]
     tables = (table(traces[0]), table(traces[1]))
     if tables[0].names != tables[1].names:
-        raise NotPredicted("the operators change with the batch")
+        raise NotPredictedError("the operators change with the batch")
     return Traced(
         parameters=traces[0].parameters,
         parameter_bytes=traces[0].parameter_bytes,
@@ -136,7 +136,7 @@ def _trace(recipe: Recipe, batch: int) -> Trace:
     try:
         return trace(model.build, workload, make_input=model.make_input, loss=first_loss)
     except Exception as error:  # any model of a library may fail in any way; the reason is counted, not hidden
-        raise NotPredicted(f"cannot be traced: {type(error).__name__}: {str(error)[:160]}") from error
+        raise NotPredictedError(f"cannot be traced: {type(error).__name__}: {str(error)[:160]}") from error
 
 
 def first_loss(found: Any, target: Any) -> Any:

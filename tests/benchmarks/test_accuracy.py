@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from benchmarks.accuracy.cases import NotPredicted, Recipe, case
+from benchmarks.accuracy.cases import NotPredictedError, Recipe, case
 from benchmarks.accuracy.predict import slow_host, to_metric
 from benchmarks.accuracy.rows import COLUMNS, Row, read_rows
 from benchmarks.accuracy.score import Outcome, by_group, fit_score, score
 from benchmarks.accuracy.traces import Traces
+
 from rooflight.core.errors import ConfigError
 from rooflight.estimate.shares import Shares
 
@@ -123,21 +123,27 @@ def test_gnmt_counts_both_sides_of_a_pair() -> None:
 
 def test_foundry_counts_all_gpus_and_recomputes_when_the_notes_say_so() -> None:
     row = replace(
-        ROW, source="mosaicml/llm-foundry", model="mpt-7b", precision="bf16", seq_len=2048, gpus=8, metric="tokens_per_s",
+        ROW,
+        source="mosaicml/llm-foundry",
+        model="mpt-7b",
+        precision="bf16",
+        seq_len=2048,
+        gpus=8,
+        metric="tokens_per_s",
         notes="act_ckpt=True mp=PURE",
-    )  # fmt: skip
+    )
     found = case(row)
     assert (found.setting.recomputes, found.recipe.weights, found.parallel) == (True, "bfloat16", "sharded")
     assert to_metric(found, 2.0) == 64 * 2048 * 8 / 2.0
 
 
 def test_a_model_that_nobody_builds_gives_a_reason() -> None:
-    with pytest.raises(NotPredicted, match="no builder for mystery-net"):
+    with pytest.raises(NotPredictedError, match="no builder for mystery-net"):
         case(replace(ROW, source="somewhere/else", model="mystery-net"))
 
 
 def test_a_precision_that_is_not_traced_gives_a_reason() -> None:
-    with pytest.raises(NotPredicted, match="mxfp4"):
+    with pytest.raises(NotPredictedError, match="mxfp4"):
         case(replace(ROW, precision="mxfp4"))
 
 
@@ -151,7 +157,7 @@ def test_a_host_that_was_seen_is_known_and_another_of_the_source_is_their_mean()
 def test_a_trace_that_failed_keeps_its_reason(tmp_path: Path) -> None:
     recipe = Recipe(model="zoo:nothing", task="infer", dtype="float32", weights="float32", input_shape=(3, 8, 8))
     for make in (True, False):
-        with pytest.raises(NotPredicted, match="no library for zoo:nothing"):
+        with pytest.raises(NotPredictedError, match="no library for zoo:nothing"):
             Traces(tmp_path, make=make).get(recipe)
 
 

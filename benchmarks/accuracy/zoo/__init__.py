@@ -1,1 +1,1 @@
-"""Architectures that published measurements use and no library on PyPI builds: shapes as published, weights of no matter."""
+"""Architectures that published measurements use and no library builds: shapes as published, any weights."""

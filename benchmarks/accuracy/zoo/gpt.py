@@ -25,11 +25,25 @@ class Shape:
     positions: int = 0  # learned ones
 
 
-def _mpt(layers: int, width: int, heads: int) -> Shape:
+def _learned(layers: int, width: int, heads: int, vocabulary: int, positions: int) -> Shape:
+    """The GPT-2 form: learned positions, layer norms, four times the width in between."""
     return Shape(
-        layers=layers, width=width, heads=heads, kv_heads=heads, hidden=4 * width, vocabulary=50368, gated=False, tied=True,
-        rotary=False, layer_norm=True, positions=2048,
-    )  # fmt: skip
+        layers=layers,
+        width=width,
+        heads=heads,
+        kv_heads=heads,
+        hidden=4 * width,
+        vocabulary=vocabulary,
+        gated=False,
+        tied=True,
+        rotary=False,
+        layer_norm=True,
+        positions=positions,
+    )
+
+
+def _mpt(layers: int, width: int, heads: int) -> Shape:
+    return _learned(layers, width, heads, 50368, 2048)
 
 
 # llm-foundry scripts/train/benchmarking and scripts/train/yamls/pretrain; Llama 2, arXiv 2307.09288; Llama 3, arXiv
@@ -44,41 +58,21 @@ SHAPES: Mapping[str, Shape] = {
     "mpt-13b": _mpt(40, 5120, 40),
     "mpt-30b": _mpt(48, 7168, 56),
     "mpt-70b": _mpt(80, 8192, 64),
-    "llama-2-7b": Shape(
-        layers=32, width=4096, heads=32, kv_heads=32, hidden=11008, vocabulary=32000, gated=True
-    ),
-    "llama-2-13b": Shape(
-        layers=40, width=5120, heads=40, kv_heads=40, hidden=13824, vocabulary=32000, gated=True
-    ),
-    "llama-3.1-8b": Shape(
-        layers=32, width=4096, heads=32, kv_heads=8, hidden=14336, vocabulary=128256, gated=True
-    ),
-    "llama-3.1-70b": Shape(
-        layers=80, width=8192, heads=64, kv_heads=8, hidden=28672, vocabulary=128256, gated=True
-    ),
+    "llama-2-7b": Shape(layers=32, width=4096, heads=32, kv_heads=32, hidden=11008, vocabulary=32000, gated=True),
+    "llama-2-13b": Shape(layers=40, width=5120, heads=40, kv_heads=40, hidden=13824, vocabulary=32000, gated=True),
+    "llama-3.1-8b": Shape(layers=32, width=4096, heads=32, kv_heads=8, hidden=14336, vocabulary=128256, gated=True),
+    "llama-3.1-70b": Shape(layers=80, width=8192, heads=64, kv_heads=8, hidden=28672, vocabulary=128256, gated=True),
     "qwen-7b": Shape(layers=32, width=4096, heads=32, kv_heads=32, hidden=11008, vocabulary=151936, gated=True),
     "qwen-14b": Shape(layers=40, width=5120, heads=40, kv_heads=40, hidden=13696, vocabulary=152064, gated=True),
     "qwen-72b": Shape(layers=80, width=8192, heads=64, kv_heads=64, hidden=24576, vocabulary=152064, gated=True),
-    "gpt2-large": Shape(
-        layers=36, width=1280, heads=20, kv_heads=20, hidden=5120, vocabulary=50257, gated=False, tied=True, rotary=False,
-        layer_norm=True, positions=1024,
-    ),
-    "gpt3-xl": Shape(
-        layers=24, width=2048, heads=16, kv_heads=16, hidden=8192, vocabulary=50257, gated=False, tied=True, rotary=False,
-        layer_norm=True, positions=2048,
-    ),
-    "gpt3-2.7b": Shape(
-        layers=32, width=2560, heads=32, kv_heads=32, hidden=10240, vocabulary=50257, gated=False, tied=True, rotary=False,
-        layer_norm=True, positions=2048,
-    ),
-    "opt-1.3b": Shape(
-        layers=24, width=2048, heads=32, kv_heads=32, hidden=8192, vocabulary=50272, gated=False, tied=True, rotary=False,
-        layer_norm=True, positions=2050,
-    ),
+    "gpt2-large": _learned(36, 1280, 20, 50257, 1024),
+    "gpt3-xl": _learned(24, 2048, 16, 50257, 2048),
+    "gpt3-2.7b": _learned(32, 2560, 32, 50257, 2048),
+    "opt-1.3b": _learned(24, 2048, 32, 50272, 2050),
     "phi-1.5": Shape(
         layers=24, width=2048, heads=32, kv_heads=32, hidden=8192, vocabulary=51200, gated=False, layer_norm=True
     ),
-}  # fmt: skip
+}
 
 
 class Decoder(nn.Module):

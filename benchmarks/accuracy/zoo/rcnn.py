@@ -1,4 +1,4 @@
-"""Faster and Mask R-CNN with a feature pyramid, on a fixed number of proposals: the path of a trace cannot depend on values.
+"""Faster and Mask R-CNN with a feature pyramid, on a fixed number of proposals: a trace cannot depend on values.
 
 source  torchvision.models.detection; detectron2's and NVIDIA's configurations: 2,000 proposals before suppression, 512
         sampled for the heads in training and a quarter of them for masks, 1,000 and 100 at inference
@@ -19,7 +19,6 @@ class Rcnn(nn.Module):
 
     def __init__(self, *, masks: bool, layers: int = 50, groups: int = 1, keypoints: bool = False) -> None:
         super().__init__()
-        from torchvision.models import resnet
         from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
         from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
         from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
@@ -56,7 +55,7 @@ class Rcnn(nn.Module):
 
 
 def _pooled(features: Tensor, n: int, count: int, size: int) -> Tensor:
-    """(N·count, C, size, size) out of the pyramid. All from one level: the work is that of the boxes, not of the maps."""
+    """(N·count, C, size, size) out of the pyramid, all from one level: the work is that of the boxes."""
     from torchvision.ops import roi_align
 
     boxes = torch.zeros(n * count, 5, dtype=features.dtype, device=features.device)

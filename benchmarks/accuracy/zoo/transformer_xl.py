@@ -34,7 +34,8 @@ class TransformerXl(nn.Module):
         scores: Tensor = self.head(x)
         some = x[:, : max(1, round(TAIL * t / len(CUTOFFS)))]
         rest = sum(tail(some).float().logsumexp(-1).mean() for tail in self.tails)
-        return scores.transpose(1, 2) + rest
+        every: Tensor = scores.transpose(1, 2) + rest
+        return every
 
 
 class Block(nn.Module):
@@ -67,4 +68,5 @@ class Block(nn.Module):
         shifted = torch.cat((place[..., :1], place), dim=-1)[..., :s]  # the shift of relative positions is a copy
         weights = torch.softmax((content + shifted) * 0.125, dim=-1)
         mixed: Tensor = self.drop(weights) @ v
-        return self.out(mixed.transpose(1, 2).reshape(n, t, -1))
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(n, t, -1))
+        return out

@@ -4,6 +4,8 @@ source  PyTorch/Segmentation/nnUNet/nnunet/nn_unet.py; MONAI's default filters: 
         dimensions and 320 in three; the first task's patches, 192 × 160 or 128 × 128 × 128 of 4 channels; five halvings
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ class Unet(nn.Module):
             Twice(CHANNELS if level == 0 else widths[level - 1], width, 1 if level == 0 else 2, dims)
             for level, width in enumerate(widths)
         )
-        self.up = nn.ModuleList(transposed(low, high, 2, 2) for high, low in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(transposed(low, high, 2, 2) for high, low in pairwise(widths))
         self.join = nn.ModuleList(Twice(2 * width, width, 1, dims) for width in widths[:-1])
         self.out = conv(widths[0], CLASSES, 1)
 

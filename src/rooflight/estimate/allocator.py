@@ -1,9 +1,9 @@
 """PyTorch's caching allocator, played through: what a step reserves when its blocks come and go in their order.
 
-source  c10/cuda/CUDACachingAllocator.cpp: blocks are rounded up to 512 bytes; those of at most 1 MiB are cut from segments
-        of 2 MiB; those below 10 MiB from segments of 20 MiB; larger ones get a segment of their own, rounded up to 2 MiB.
-        A free block serves a request by best fit, and what is left over is split off. When the device has no room for a
-        new segment, segments that are free as a whole are given back first.
+source  c10/cuda/CUDACachingAllocator.cpp: blocks are rounded up to 512 bytes; those of at most 1 MiB are cut from
+        segments of 2 MiB; those below 10 MiB from segments of 20 MiB; larger ones get a segment of their own, rounded
+        up to 2 MiB. A free block serves a request by best fit, and what is left over is split off. When the device has
+        no room for a new segment, segments that are free as a whole are given back first.
 """
 
 from bisect import bisect_left, insort

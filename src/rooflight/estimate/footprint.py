@@ -1,4 +1,4 @@
-"""What a step needs of a GPU's memory: the tensors of its trace, what operators take for themselves, the allocator's rounding."""
+"""What a step needs of a GPU's memory: tensors, what operators take for themselves, the allocator's rounding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ MIB = 2**20
 DRIVER_SHARE = 0.986
 CONTEXT_BYTES = 450 * MIB
 
-# Of what is left, what tensors can fill before pieces between them are too small to use. From the batches at which timm's
-# benchmark ran and failed on an RTX 3090 (calibration rows, 230 labels): 0.93 is right most often.
+# Of what is left, what tensors can fill before pieces between them are too small to use. From the batches at which
+# timm's benchmark ran and failed on an RTX 3090 (calibration rows, 230 labels): 0.93 is right most often.
 FILLED = 0.93
 
-# torch keeps one workspace for cuBLAS per handle and stream: CUBLAS_WORKSPACE_CONFIG's default, :4096:2:16:8; 32 MiB on Hopper
+# torch keeps one workspace for cuBLAS per handle and stream: CUBLAS_WORKSPACE_CONFIG's default, :4096:2:16:8
 CUBLAS_BYTES = 8_519_680
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Bytes at the peak: of tensors, of the allocator's blocks and segments, and of the process as the driver counts it."""
+    """Bytes at the peak: of the allocator's blocks and segments, and of the process as the driver counts it."""
 
     allocated_bytes: int
     reserved_bytes: int
@@ -73,7 +73,7 @@ def too_long(table: OpTable, setting: Setting) -> bool:
 
 
 def workspace_bytes(table: OpTable, spec: GpuSpec, setting: Setting) -> Array:
-    """Bytes that each operator takes while it runs: a convolution's tensors turned to channels last for Tensor Cores."""
+    """Bytes that each operator takes while it runs: a convolution's tensors turned for Tensor Cores."""
     turned = table.kind("convolution") & ~depthwise(table)
     for dtype in table.dtypes_of("convolution"):
         if setting.channels_last or not has_matrix_engine(spec, setting.product_dtype("convolution", dtype)):

@@ -44,7 +44,8 @@ def kernels(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Ke
 
 def depthwise(table: OpTable) -> Mask:
     """Convolutions with one filter per group and channel: they run on the ordinary lanes."""
-    return table.kind("convolution") & (table.batch > 1) & (table.columns <= 2) & (table.depth <= 128)
+    single: Mask = table.kind("convolution") & (table.batch > 1) & (table.columns <= 2) & (table.depth <= 128)
+    return single
 
 
 def winograd(table: OpTable) -> Mask:
@@ -59,7 +60,8 @@ def winograd(table: OpTable) -> Mask:
     around = np.where(backward, table.bytes_written, table.bytes_read) / table.item_bytes()
     inputs = np.maximum(around - weights, 1.0)
     reuse = table.batch * table.depth * table.rows / inputs
-    return table.kind("convolution") & (reuse > 8.0) & (reuse < 9.9) & (table.batch == 1)
+    found: Mask = table.kind("convolution") & (reuse > 8.0) & (reuse < 9.9) & (table.batch == 1)
+    return found
 
 
 def loads_through_registers(gpu: Device) -> bool:
@@ -137,7 +139,8 @@ def _busy_units(table: OpTable, gpu: Device) -> Array:
     """Share of the units that have work in attention: a block takes 128 queries of one head."""
     blocks = table.batch * np.ceil(table.rows / 128)
     used = table.rows / (128 * np.ceil(table.rows / 128))
-    return used * blocks / (gpu.units * np.ceil(blocks / gpu.units))
+    busy: Array = used * blocks / (gpu.units * np.ceil(blocks / gpu.units))
+    return busy
 
 
 def _tiled_seconds(table: OpTable, chosen: Mask, gpu: Device, flops_per_second: Array, shares: Shares) -> Array:

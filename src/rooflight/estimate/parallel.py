@@ -1,6 +1,6 @@
 """Seconds of a step on several GPUs: the step of one, and what the GPUs tell each other beside it.
 
-A ring moves 2·(n − 1) / n of an all-reduce's bytes over every link, and half of that for an all-gather or reduce-scatter.
+A ring moves 2·(n − 1) / n of an all-reduce's bytes over every link, and half of that for an all-gather.
 source  Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations", JPDC 69(2), 2009
 """
 
@@ -77,8 +77,9 @@ def gang_seconds(one: Step, gang: Gang, spec: GpuSpec, *, gradient_bytes: float,
 def _threads(one: Step, gpus: int, spec: GpuSpec, *, gradient_bytes: float, parameter_bytes: float) -> float:
     """nn.DataParallel: every step copies the weights to all GPUs and the gradients back to the first.
 
-    Forward is Python, and its threads take turns at the lock: the host copies the modules for every GPU, which takes some
-    of what running them does, and issues the operators of all GPUs one after the other. Backward is C++, one thread each.
+    Forward is Python, and its threads take turns at the lock: the host copies the modules for every GPU, which takes
+    some of what running them does, and issues the operators of all GPUs one after the other. Backward is C++, one
+    thread each.
     """
     copied = (parameter_bytes + gradient_bytes) / bus_bytes_per_second(spec, gpus)
     recorded = one.host_seconds - one.host_backward_seconds - one.host_plain_seconds

@@ -1,4 +1,4 @@
-"""What a catalogued GPU makes of a trace: the front door of the fitted model. roofline.estimate serves measured roofs."""
+"""What a catalogued GPU makes of a trace: the fitted model's front door. roofline.estimate serves measured roofs."""
 
 from collections import Counter
 

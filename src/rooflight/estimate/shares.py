@@ -1,4 +1,4 @@
-"""The fitted figures: what share of a data sheet's rates real kernels reach, and what a launch costs. Data, not code."""
+"""The fitted figures: what share of a data sheet's rates kernels reach, and what a launch costs. Data, not code."""
 
 import json
 from collections.abc import Mapping

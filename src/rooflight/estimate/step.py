@@ -1,4 +1,4 @@
-"""Seconds of one step on one GPU: the host issues operators, the GPU works them off, the later of the two is the step."""
+"""Seconds of one step on one GPU: the host issues operators, the GPU works them off, the later one is the step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def step(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Step:
 
 
 def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shares: Shares) -> Step:
-    """The step of these operators, of which those in `starts` begin a kernel, when the GPU is busy so long with each."""
+    """The step of these operators, of which those in `starts` begin a kernel, from how long each keeps the GPU busy."""
     backward = table.phase("backward")
     worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
     if setting.recomputes:
@@ -85,7 +85,7 @@ def _issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
     seconds = np.where(
         backward, seconds * shares["issue_backward"], seconds * (shares["issue_grad"] if trains else 1.0)
     )
-    # Each pass, forward and backward, has a beginning of its own: the loop, the loss, starting autograd, waiting at the end.
+    # Each pass, forward and backward, has a beginning of its own: the loop, the loss, autograd, waiting at the end.
     for phase in ("forward", "backward"):
         first = np.flatnonzero(table.phase(phase))[:1]
         seconds[first] += shares["issue_pass"]

@@ -1,4 +1,4 @@
-"""A trace as columns: one numpy array per property of an operator, so that a formula reads as one line for all of them."""
+"""A trace as columns: one numpy array per property of an operator, so that a formula is one line for all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
