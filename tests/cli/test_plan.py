@@ -74,7 +74,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert run(["plan", *arguments, "--no-measure"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    (line,) = [line for line in captured.err.replace("\n", " ").split("rooflight: ")[1:]]
+    (line,) = captured.err.replace("\n", " ").split("rooflight: ")[1:]
     assert sentence in line
     assert "Traceback" not in captured.err
 

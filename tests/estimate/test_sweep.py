@@ -148,3 +148,20 @@ def test_operators_of_one_layer_are_one_class() -> None:
     ops = [replace(pointwise(1), name=name) for name in names]
     ops.append(replace(pointwise(1), name="aten._foreach_add_.List", phase="optimizer"))
     assert operator_classes(step_of(*ops)) == ("batch norm", "batch norm", "softmax", "ReLU", "add", "optimizer")
+
+
+def test_32_bit_indices_end_a_batch_that_memory_would_hold() -> None:
+    def convolution(batch: int) -> Trace:
+        op = replace(product(batch * 2**14, 64, 64), kind="convolution", name="aten.convolution.default")
+        block = Lifetime(bytes=batch * 2**10, first_op=0, last_op=0, role="activation")
+        return replace(step_of(op, batch=batch), lifetimes=(block,), peak_bytes=batch * 2**10)
+
+    def most(setting: Setting) -> int | None:
+        sweep = Sweep(trace=convolution(2**8), setting=setting, grown=growth(convolution(2**8), convolution(2**9)))
+        return sweep.estimate(replace(GPU, memory_bytes=2**50)).estimate.max_batch
+
+    # 2**14 · 64 = 2**20 results of a sample: 2047 samples stay below 2**31
+    assert most(Setting()) == 2047
+    last = most(Setting(channels_last=True))
+    assert last is not None
+    assert last > 2047

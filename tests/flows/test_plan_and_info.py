@@ -4,9 +4,9 @@ import pytest
 
 from rooflight.core.codec import from_json, to_json
 from rooflight.core.errors import ConfigError
+from rooflight.core.plans import Plan, PlanConfig
 from rooflight.core.tables import text
 from rooflight.core.types import Machine
-from rooflight.core.plans import Plan, PlanConfig
 from rooflight.flows import plan_here
 from rooflight.flows.info import info
 from rooflight.flows.plan import plan

@@ -10,7 +10,7 @@ import pytest
 from rooflight.core.codec import from_json, to_json
 from rooflight.core.errors import ConfigError
 from rooflight.core.plans import Plan, PlanConfig
-from rooflight.core.types import Trace
+from rooflight.estimate.affine import TraceFamily
 from rooflight.flows.plan import plan, plan_trace
 
 GPUS = ("A100 SXM4 80GB", "GeForce RTX 4090")
@@ -24,10 +24,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_trace_is_the_answer(file: Path) -> None:
-    held = from_json(Trace, file.read_text())
-    assert held.parameters == 93_322
-    assert (held.workload.batch, held.workload.dtype) == (128, "bfloat16")
+def test_the_step_at_every_batch_is_the_answer(file: Path) -> None:
+    held = from_json(TraceFamily, file.read_text())
+    assert held.base.parameters == 93_322
+    assert held.base.workload.batch + held.samples == 128
 
 
 def test_a_saved_trace_gives_the_same_figures(file: Path) -> None:
@@ -40,13 +40,27 @@ def test_a_saved_trace_gives_the_same_figures(file: Path) -> None:
         assert (one.gpu, one.step_seconds, one.peak_bytes) == (other.gpu, other.step_seconds, other.peak_bytes)
 
 
-def test_a_trace_is_not_asked_for_what_it_is_not_of(file: Path) -> None:
-    with pytest.raises(ConfigError, match="is of batch 128, asked was 32"):
-        plan(PlanConfig(model=str(file), batch=32))
+def test_any_batch_and_the_largest_come_from_it(file: Path) -> None:
+    direct = plan(PlanConfig(batch=512, dtype="bfloat16", gpu=GPUS)).answer
+    read = plan(PlanConfig(model=str(file), batch=512, gpu=GPUS)).answer
+    assert isinstance(direct, Plan)
+    assert isinstance(read, Plan)
+    assert read.trace == direct.trace
+    assert [row.max_batch for row in read.estimates] == [row.max_batch for row in direct.estimates]
+    assert None not in [row.max_batch for row in read.estimates]
+
+
+def test_a_trace_is_not_asked_for_what_it_is_not_of(file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is of dtype bfloat16, asked was float16"):
         plan(PlanConfig(model=str(file), dtype="float16"))
+    with pytest.raises(ConfigError, match="is of task train, asked was infer"):
+        plan(PlanConfig(model=str(file), task="infer"))
     with pytest.raises(ConfigError, match="a saved trace is of what another GPU runs"):
         plan(PlanConfig(model=str(file), gpu=("here",)))
+    one = tmp_path / "one.json"
+    one.write_text(to_json(from_json(TraceFamily, file.read_text()).base))
+    with pytest.raises(ConfigError, match="is of batch 64, asked was 32"):
+        plan(PlanConfig(model=str(one), batch=32))
 
 
 def test_a_damaged_trace_is_one_sentence(file: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ Goal = Literal["fastest", "cheapest", "greenest"]
 ParameterDtype = Literal["auto", "float32", "bfloat16", "float16"]
 PlanDtype = Literal["auto", "float32", "tfloat32", "bfloat16", "float16"]
 
+BATCH = 64  # of a model; a saved trace has its own
 HERE = "here"  # what --gpu calls this machine's own device
 
 
@@ -20,10 +21,11 @@ class PlanConfig:
 
     model: str = setting(
         "cnn",
-        "cnn, lstm, transfer:vgg16, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, a saved trace TRACE.json, or - for one on stdin",
+        "cnn, lstm, transfer:vgg16, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, a saved trace TRACE.json, "
+        "or - for one on stdin",
     )
     task: Task = setting("train", "a training step or an inference batch")
-    batch: int = setting(64, "samples per step, of each GPU")
+    batch: int | None = setting(None, "samples per step, of each GPU [default: 64, or a saved trace's own]")
     dtype: PlanDtype = setting("auto", "dtype of the matrix products; auto: bfloat16 where all GPUs named have it")
     parameter_dtype: ParameterDtype = setting("auto", "of the weights; auto: float32 to train, as --dtype to infer")
     optimizer: str = setting("auto", "adam, adamw, sgd, sgd-momentum, … [auto: adam]")

@@ -26,8 +26,9 @@ def growth(one: Trace, other: Trace) -> Growth:
     step = large.workload.batch - small.workload.batch
     if step == 0 or [op.name for op in small.ops] != [op.name for op in large.ops]:
         raise TraceError(
-            f"the largest batch needs two traces of the same step at two batches; found were {len(small.ops)} operators "
-            f"at batch {small.workload.batch}, {len(large.ops)} at {large.workload.batch}. Trace the model again."
+            f"the largest batch needs two traces of the same step at two batches; found were {len(small.ops)} "
+            f"operators at batch {small.workload.batch}, {len(large.ops)} at {large.workload.batch}. Trace the model "
+            "again."
         )
     low, high = (np.array(timeline(trace), dtype=float) for trace in (small, large))
     per_sample = (high - low) / step

@@ -44,7 +44,8 @@ def bought(spec: GpuSpec, watts: float | None, usd_per_kwh: float = USD_PER_KWH)
     return Price(
         usd_per_hour=card + watts / 1000.0 * usd_per_kwh,
         source=(
-            f"bought: launch price over {YEARS:g} years of use around the clock, and electricity at {usd_per_kwh:g} USD/kWh"
+            f"bought: launch price over {YEARS:g} years of use around the clock, and electricity at {usd_per_kwh:g} "
+            "USD/kWh"
         ),
         rented=False,
     )

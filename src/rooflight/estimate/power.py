@@ -3,9 +3,9 @@
 While arithmetic sets the pace a GPU runs into its power limit; while memory does, it draws less; while it waits for the
 host, it draws what an idle GPU with a context does. The draw of a step is the mean of the three over its time.
 
-There is little public data on power by workload, and nothing here is fitted: the three shares are rounded figures of the
-sources below. Cards differ, and so do values: the same product of other numbers has drawn up to 67 % more on an A100
-(Bhalachandra et al., "Understanding the Impact of Input Entropy on FPU, CPU, and GPU Power", arXiv 2212.08805).
+There is little public data on power by workload, and nothing here is fitted: the three shares are rounded figures of
+the sources below. Cards differ, and so do values: the same product of other numbers has drawn up to 67 % more on an
+A100 (Bhalachandra et al., "Understanding the Impact of Input Entropy on FPU, CPU, and GPU Power", arXiv 2212.08805).
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def draw_watts(spec: GpuSpec, step: Step) -> float | None:
 
 
 def box(spec: GpuSpec, gpus: int, watts: float | None) -> Box | None:
-    """The machine for so many GPUs that draw `watts` each; None without a TDP, or for a GPU that is part of its machine."""
+    """The machine for so many GPUs that draw `watts` each; None without a TDP, or for a GPU that is part of one."""
     if spec.tdp_watts is None or watts is None or spec.form_factor in ("module", "laptop", "integrated"):
         return None
     cards = gpus * spec.tdp_watts

@@ -1,5 +1,6 @@
 """One trace on many GPUs: time, memory, power and price of each. What does not depend on the GPU is worked out once."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from rooflight.core.units import show_percent
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
-from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, usable_bytes
+from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, too_long, usable_bytes
 from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.parallel import Gang, gang_seconds
 from rooflight.estimate.power import draw_watts
@@ -18,6 +19,9 @@ from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares, interval_class, load_shares
 from rooflight.estimate.step import Step, step
 from rooflight.estimate.table import OpTable, table
+
+ROUNDED = 0.995  # of the memory is counted on for another batch: blocks are rounded up, each in its own way
+INDICES = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ class Sweep:
         found = Estimate(
             gpu=spec.name,
             fits=memory.fits,
-            peak_bytes=memory.process_bytes,
+            peak_bytes=memory.allocated_bytes,
             step_seconds=seconds,
             samples_per_second=rate,
             low=rate * low,
@@ -102,8 +106,10 @@ class Sweep:
         return rented(spec, self.offers.get(spec.name, ())) or bought(spec, watts, self.usd_per_kwh)
 
     def memory(self, spec: GpuSpec) -> Footprint:
-        """GPUs differ in their operators' workspaces alone, and those in what the matrix engine takes: one playing of the
-        allocator serves many.
+        """The footprint, and whether it fits.
+
+        GPUs differ in their operators' workspaces alone, and those in what the matrix engine takes: one playing of
+        the allocator serves many.
         """
         kinds = [self.setting.product_dtype("convolution", dtype) for dtype in self.columns.dtypes_of("convolution")]
         key = tuple(has_matrix_engine(spec, dtype) for dtype in kinds)
@@ -113,7 +119,7 @@ class Sweep:
         return replace(found, fits=fits(found.allocated_bytes, self.columns, spec, self.setting))
 
     def _product_rate(self, gpu: Device) -> float:
-        """FLOP/s, published, of the fastest dtype that products run in: TensorFloat-32 where float32 is turned to it."""
+        """FLOP/s, published, of the fastest dtype that products run in: TensorFloat-32 where float32 becomes it."""
         dtype = self.trace.workload.dtype
         kinds = [kind for kind in PRODUCT_KINDS if self.columns.kind(kind).any()]
         used = {product_dtype(gpu, self.setting.product_dtype(kind, dtype)) for kind in kinds} or {dtype}
@@ -123,11 +129,21 @@ class Sweep:
         """As if rounding and workspaces kept their share of the memory at another batch."""
         if self.grown is None or not memory.allocated_bytes:
             return None
-        room = FILLED * usable_bytes(spec) * self.trace.peak_bytes / memory.allocated_bytes
+        room = ROUNDED * FILLED * usable_bytes(spec) * self.trace.peak_bytes / memory.allocated_bytes
         found, batch = largest_batch(self.grown, room), self.trace.workload.batch
         if found is None:
             return None
+        found = min(found, self._longest_batch())
         return max(found, batch) if memory.fits else min(found, batch - 1)
+
+    def _longest_batch(self) -> int:
+        """The largest batch whose convolutions 32-bit indices reach, where libraries ask for it; else sys.maxsize."""
+        results = self.columns.batch * self.columns.rows * self.columns.columns
+        longest = results[self.columns.kind("convolution")].max(initial=0.0)
+        scaled = replace(self.columns, rows=self.columns.rows * INDICES)
+        if not longest or not too_long(scaled, self.setting):
+            return sys.maxsize
+        return int(self.trace.workload.batch * (INDICES - 1) / longest)
 
 
 def by_gpu(offers: Iterable[Offer]) -> Mapping[str, tuple[Offer, ...]]:
@@ -143,7 +159,8 @@ def _assumptions(trace: Trace, setting: Setting, shares: Shares, gpus: int) -> l
         f"reachable shares of the data sheets are fitted: {shares.source}; low and high hold four of five measurements",
         f"PyTorch {'under torch.compile' if setting.compiled else 'eager'}, the batch on the device; hosts that issue "
         "operators differ by half",
-        "memory is the caching allocator's segments and a CUDA context",
+        f"memory is what tensors and workspaces take of the allocator; it fits up to {show_percent(FILLED)} of what "
+        "driver and context leave",
         "power is a model of TDP and of what bounds the step, not fitted to measurements",
     ]
     if gpus > 1:

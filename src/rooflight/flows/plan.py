@@ -12,7 +12,7 @@ from rooflight.core.tables import Report
 from rooflight.core.types import Trace
 from rooflight.flows.plan_catalogue import affordable, chosen, filtered, named, pick_dtype, ranked, sweep_of
 from rooflight.flows.plan_here import Here, plan_here
-from rooflight.flows.plan_models import Traced, is_saved, saved, summary, traced
+from rooflight.flows.plan_models import Traced, every_batch, is_saved, saved, summary, traced
 from rooflight.flows.plan_tables import plan_report, trace_report
 
 if TYPE_CHECKING:
@@ -45,8 +45,10 @@ def plan(config: PlanConfig | None = None, *, console: Console | None = None) ->
 
 
 def plan_trace(config: PlanConfig) -> Report:
-    """`--trace-only`: the step's trace, which `plan` reads again. With --json it is one document."""
-    return trace_report(_traced(config, alone=True).whole)
+    """`--trace-only`: the step at every batch, which `plan` reads again. With --json it is one document."""
+    if is_saved(config.model):
+        return trace_report(saved(config).whole)
+    return trace_report(every_batch(config, pick_dtype(config, named(config))[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +70,12 @@ def _over_catalogue(config: PlanConfig, console: Console) -> _Over:
     return _Over(sweep=sweep, found=tuple(kept), left_out=(*left_out, *costly))
 
 
-def _traced(config: PlanConfig, console: Console | None = None, *, alone: bool = False) -> Traced:
-    """The step in a dtype that the named GPUs have. Raises SpecError if one lacks what was asked for.
-
-    alone  at the batch asked for alone
-    """
+def _traced(config: PlanConfig, console: Console) -> Traced:
+    """The step in a dtype that the named GPUs have. Raises SpecError if one lacks what was asked for."""
     if not is_saved(config.model):
         dtype, why = pick_dtype(config, named(config))
-        (console or Silent()).say(f"GPUs of the catalogue: {dtype} ({why})")
-        return traced(config, dtype, alone=alone)
+        console.say(f"GPUs of the catalogue: {dtype} ({why})")
+        return traced(config, dtype)
     step = saved(config)
     pick_dtype(replace(config, dtype=step.whole.workload.dtype), named(config))  # type: ignore[arg-type]
     return step

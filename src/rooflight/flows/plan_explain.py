@@ -35,7 +35,8 @@ def explain(sweep: Sweep, swept: Swept) -> str:
     if one.bound_by == "launch" and one.host_seconds > one.gpu_seconds:
         return (
             f"{name}: launch-bound: the host takes {show_seconds(one.host_seconds)} to issue {len(sweep.trace.ops)} "
-            f"operators that the GPU does in {show_seconds(one.gpu_seconds)}. Until the GPU is the slower, a larger batch costs no time."
+            f"operators that the GPU does in {show_seconds(one.gpu_seconds)}. "
+            "Until the GPU is the slower, a larger batch costs no time."
         )
     share = one.by_bound[one.bound_by] / one.gpu_seconds
     what = {"compute": "arithmetic", "memory": "memory", "launch": "starting kernels"}[one.bound_by]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
-from rooflight.core.plans import PlanConfig
+from rooflight.core.plans import BATCH, PlanConfig
 from rooflight.core.types import Estimate, GpuSpec, Machine, Task, Trace, Workload
 from rooflight.flows.calibration import calibrated_roof
 from rooflight.flows.plan_models import CHANNELS_LAST, find_recipe, optimizer_of
@@ -122,7 +122,7 @@ def _workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
     return Workload(
         model=config.model,
         task=config.task,
-        batch=config.batch,
+        batch=config.batch or BATCH,
         input_shape=recipe.input_shape,
         dtype=dtype,
         optimizer=optimizer_of(config),

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rooflight.core.codec import from_json, read_json
+from rooflight.core.codec import from_json, from_plain
 from rooflight.core.errors import ConfigError
-from rooflight.core.plans import PlanConfig, TraceSummary
+from rooflight.core.plans import BATCH, PlanConfig, TraceSummary
 from rooflight.core.types import Trace, Workload
 
 if TYPE_CHECKING:
+    from rooflight.estimate.affine import TraceFamily
     from rooflight.models.recipe import Recipe
 
 CHANNELS_LAST = ("cnn", "transfer:vgg16")  # as train runs them
@@ -32,30 +33,63 @@ def is_saved(model: str) -> bool:
 
 
 def saved(config: PlanConfig) -> Traced:
-    """The trace in a file or on stdin, with the settings that a trace does not depend on.
+    """What a file or stdin holds, with the settings that a trace does not depend on: a trace, or one of every batch.
 
-    raises  ConfigError if it is none, or is of another batch, task or dtype than a flag asks for
+    raises  ConfigError if it is neither, or is of another batch, task or dtype than a flag asks for
     """
-    if config.model == "-":
-        trace = from_json(Trace, sys.stdin.read(), what="stdin")
+    from rooflight.estimate.affine import TraceFamily, at_batch
+
+    what = "stdin" if config.model == "-" else config.model
+    plain = from_json(object, sys.stdin.read() if config.model == "-" else _read(config.model), what=what)
+    if isinstance(plain, dict) and "base" in plain:
+        family = from_plain(TraceFamily, plain, what=what)
+        whole = at_batch(family, config.batch or family.base.workload.batch + family.samples)
+        other = at_batch(family, other_batch(whole.workload).batch)
     else:
-        trace = read_json(Trace, Path(config.model))
-    held = trace.workload
-    asked = {"batch": config.batch, "task": config.task, "dtype": config.dtype}
-    for name, value in asked.items():
-        usual = PlanConfig.__dataclass_fields__[name].default
-        if value not in (usual, getattr(held, name)):
-            raise ConfigError(
-                f"the trace in {config.model} is of {name} {getattr(held, name)}, asked was {value}. Trace the model "
-                f"again with --{name} {value}."
-            )
+        whole, other = from_plain(Trace, plain, what=what), None
+        _check(config, "batch", config.batch, whole.workload.batch)
+    held = whole.workload
+    _check(config, "task", None if config.task == "train" else config.task, held.task)
+    _check(config, "dtype", None if config.dtype == "auto" else config.dtype, held.dtype)
     run = replace(
         held,
         channels_last=held.channels_last or config.channels_last,
         compiled=config.compile,
         gpus=config.gpus,
     )
-    return Traced(whole=replace(trace, workload=run))
+    return Traced(whole=replace(whole, workload=run), other=other)
+
+
+def every_batch(config: PlanConfig, dtype: str) -> Trace | TraceFamily:
+    """What is worth saving: the step at every batch, where a third trace agrees with two; else at the one asked for."""
+    from rooflight.core.errors import TraceError
+    from rooflight.estimate.affine import family
+
+    found = traced(config, dtype)
+    whole, other = found.whole, found.other
+    if other is None or other.workload.batch > whole.workload.batch:
+        return whole
+    third = replace(whole.workload, batch=whole.workload.batch + whole.workload.accumulation)
+    try:
+        agreed = family(other, whole, trace_of(find_recipe(config), third))
+    except TraceError:
+        return whole
+    return whole if agreed.not_affine else agreed
+
+
+def _check(config: PlanConfig, name: str, asked: object, held: object) -> None:
+    if asked is not None and asked != held:
+        raise ConfigError(
+            f"the trace in {config.model} is of {name} {held}, asked was {asked}. Trace the model again with --{name} "
+            f"{asked}."
+        )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text in UTF-8.") from None
 
 
 def traced(config: PlanConfig, dtype: str, *, alone: bool = False) -> Traced:
@@ -84,7 +118,7 @@ def gpu_workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
     return Workload(
         model=config.model,
         task=config.task,
-        batch=config.batch,
+        batch=config.batch or BATCH,
         input_shape=recipe.input_shape,
         dtype=dtype,
         optimizer=optimizer_of(config),

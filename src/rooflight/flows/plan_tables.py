@@ -13,6 +13,7 @@ from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
 from rooflight.flows.plan_ways_out import ways_out
 
 if TYPE_CHECKING:
+    from rooflight.estimate.affine import TraceFamily
     from rooflight.estimate.sweep import Sweep, Swept
 
 EXPLAINED = 3
@@ -40,11 +41,16 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
     return Report(answer=plan, tables=(table,) if shown else (), notes=tuple(notes), exit_code=0 if fit else 1)
 
 
-def trace_report(trace: Trace) -> Report:
-    """A trace for people: its sums; with --json the trace itself."""
-    note = f"{len(trace.ops)} operators, {show_bytes(trace.peak_bytes)} at the peak. With --json the trace itself."
+def trace_report(found: Trace | TraceFamily) -> Report:
+    """A trace for people: its sums; with --json what `plan` reads again."""
+    trace = found if isinstance(found, Trace) else found.base
+    every = "at this batch alone" if isinstance(found, Trace) else "at every batch; these figures are of the smallest"
     return Report(
-        answer=trace, notes=(_of_workload(trace.workload), _sums(trace.parameters, trace.flops, trace.bytes), note)
+        answer=found,
+        notes=(
+            f"{_of_workload(trace.workload)}: {_sums(trace.parameters, trace.flops, trace.bytes)}.",
+            f"{len(trace.ops)} operators, {show_bytes(trace.peak_bytes)} at the peak, {every}. --json prints it whole.",
+        ),
     )
 
 
