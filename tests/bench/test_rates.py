@@ -43,7 +43,7 @@ def test_the_roof_of_this_cpu() -> None:
     )
     assert [each.unit for each in seen] == ["FLOP/s", "FLOP/s", "B/s", "s"]
     assert all(0 < each.low <= each.median <= each.high < math.inf for each in seen)
-    assert roof.flops_per_second == {"float32": seen[0].median}
+    assert roof.flops_per_second == {"float32": max(seen[0].median, seen[1].median)}
     assert roof.kind_flops_per_second == {"convolution": {"float32": seen[1].median}}
     assert (roof.bytes_per_second, roof.launch_seconds) == (seen[2].median, seen[3].median)
     assert f"torch {torch.__version__}, {torch.get_num_threads()} threads" in roof.source

@@ -51,8 +51,8 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Roofs]:
     return run
 
 
-def peaks(float32: float, bytes_per_second: float) -> Peaks:
-    rate = Rate(engine="vector", dtype="float32", accumulate="float32", flops_per_second=float32)
+def peaks(float32: float, bytes_per_second: float, *, sure: bool = True) -> Peaks:
+    rate = Rate(engine="vector", dtype="float32", accumulate="float32", flops_per_second=float32, sure=sure)
     return Peaks(rates=(rate,), bytes_per_second=bytes_per_second, source="made up")
 
 
@@ -74,6 +74,11 @@ def test_more_than_102_percent_of_a_peak_is_a_fault(made_up: Callable[..., Roofs
     assert [row.above_peak for row in found.bandwidths] == [True, True, False]
     assert len(found.faults) == 3
     assert "vector float32 reached 103% of its dense peak, which cannot be" in found.faults[0]
+
+
+def test_a_peak_that_sources_differ_on_makes_no_fault(made_up: Callable[..., Roofs]) -> None:
+    found = made_up(peaks=peaks(50.0, 12.5, sure=False))
+    assert (found.engines[0].share, found.engines[0].above_peak, found.faults) == (2.0, False, ())
 
 
 def test_a_sustained_rate_above_the_peak_is_a_fault_too(

@@ -63,11 +63,11 @@ def product_engine(device: torch.device, dtype: str, rates: Sequence[Rate]) -> E
     return "vector" if dtype in ("float32", "float64") else "matrix"
 
 
-def dense_peak(rates: Sequence[Rate], engine: Engine, dtype: str) -> float | None:
+def dense_peak(rates: Sequence[Rate], engine: Engine, dtype: str) -> Rate | None:
     """The engine's published rate; where there are several, the one that sums as PyTorch does, in 32 bits or more."""
     found = [rate for rate in rates if rate.engine == engine and rate.dtype == dtype]
     wide = [rate for rate in found if rate.accumulate not in ("float16", "bfloat16")]
-    return max((rate.flops_per_second for rate in wide or found), default=None)
+    return max(wide or found, key=lambda rate: rate.flops_per_second, default=None)
 
 
 def _cpu_capabilities() -> Mapping[str, object]:

@@ -161,7 +161,8 @@ def _engine_rate(
     sustained: Measurement | None,
     per_joule: float | None,
 ) -> EngineRate:
-    peak = dense_peak(peaks.rates, engine, dtype)
+    published = dense_peak(peaks.rates, engine, dtype)
+    peak = published.flops_per_second if published else None
     share = _share(peak, burst, sustained)
     return EngineRate(
         engine=engine,
@@ -171,7 +172,8 @@ def _engine_rate(
         flops_per_joule=per_joule,
         peak_flops_per_second=peak,
         share=share,
-        above_peak=share is not None and share > MOST_OF_PEAK,
+        # A peak whose sources differ may be the one that is wrong: the share tells, and is no fault.
+        above_peak=published is not None and published.sure and (share or 0) > MOST_OF_PEAK,
     )
 
 

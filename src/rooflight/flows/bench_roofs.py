@@ -21,7 +21,7 @@ from rooflight.core.units import (
     show_percent,
     show_seconds,
 )
-from rooflight.flows.roof import device_memory_bytes, device_name
+from rooflight.flows.roof import catalogued, device_memory_bytes, device_name
 
 if TYPE_CHECKING:
     import torch
@@ -106,12 +106,7 @@ def peaks_of(device: torch.device, machine: Machine) -> Peaks:
             for dtype, rate in known.items()
         )
         return Peaks(rates=rates, source=machine.cpu.peak_note if known else None)
-    import torch
-
-    from rooflight.catalogue.resolve import resolve
-
-    properties = torch.cuda.get_device_properties(device)
-    spec = resolve(properties.name, memory_bytes=properties.total_memory, units=properties.multi_processor_count)
+    spec = catalogued(device)
     if spec is None:
         return Peaks()
     return Peaks(

@@ -16,7 +16,7 @@ from rooflight.core.files import write_file
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import GpuSpec, Link
 from rooflight.core.units import show_bytes, show_bytes_per_second, show_percent, show_seconds
-from rooflight.flows.roof import device_name
+from rooflight.flows.roof import catalogued, device_name
 
 CPU_RANKS = 2
 SIZES = (512, 16 * 2**10, 512 * 2**10, 16 * 2**20)
@@ -31,7 +31,6 @@ def links(
     sizes: Sequence[str] = (),
     backend: str = "auto",
     limit_seconds: float = 300.0,
-    spec: GpuSpec | None = None,
     out: Path | None = None,
     console: Console | None = None,
 ) -> Report | None:
@@ -42,7 +41,6 @@ def links(
     sizes          of the message: "512", "16KiB", "1MiB"; none: 512 B to 16 MiB, on GPUs to 512 MiB
     backend        nccl, gloo; auto: nccl with two GPUs or more
     limit_seconds  after which ranks that are not done are ended
-    spec           the catalogue's entry of the GPU: its links are what is compared with
     raises         ConfigError for what cannot be asked, BackendError if a rank dies or a result is wrong
     """
     import torch
@@ -83,7 +81,8 @@ def links(
     if joined and os.environ["RANK"] != "0":
         return None
     machine = detect()
-    device = device_name(torch.device("cuda" if chosen == "nccl" else "cpu"), machine)
+    where = torch.device("cuda" if chosen == "nccl" else "cpu")
+    device = device_name(where, machine)
     smallest = min(row.bytes for row in found.rows)
     answer = LinkBenchmark(
         backend=chosen,
@@ -93,7 +92,7 @@ def links(
         rows=found.rows,
         latency_seconds={row.collective: row.seconds.median for row in found.rows if row.bytes == smallest},
         not_run=found.not_run,
-        link=link_between(spec, found.ranks) if chosen == "nccl" else None,
+        link=link_between(catalogued(where), found.ranks),
         environment=environment(device, threads=1, settings=busy),
     )
     if out:

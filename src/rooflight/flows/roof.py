@@ -63,3 +63,15 @@ def device_memory_bytes(device: torch.device, machine: Machine) -> int:
     import torch
 
     return torch.cuda.get_device_properties(device).total_memory
+
+
+def catalogued(device: torch.device) -> GpuSpec | None:
+    """The catalogue's entry of a GPU as torch names it; None for a CPU, and for a GPU that it does not know."""
+    if device.type != "cuda":
+        return None
+    import torch
+
+    from rooflight.catalogue.resolve import resolve
+
+    properties = torch.cuda.get_device_properties(device)
+    return resolve(properties.name, memory_bytes=properties.total_memory, units=properties.multi_processor_count)

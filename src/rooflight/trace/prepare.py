@@ -77,6 +77,8 @@ def _is_linear(layer: nn.Module) -> bool:
 def _checkpoint(model: nn.Module, workload: Workload) -> None:
     """By the library's own switch where the model has one, else at every block of a repeated kind."""
     of_transformers = getattr(model, "gradient_checkpointing_enable", None)
+    if not getattr(model, "supports_gradient_checkpointing", True):
+        raise ConfigError(f"{workload.model} supports no activation checkpointing. Try without.")
     of_timm = getattr(model, "set_grad_checkpointing", None)
     if of_transformers:
         of_transformers({"use_reentrant": False})

@@ -77,20 +77,20 @@ class Step:
                     with recorder.paused():
                         cache = self._generate(batch)
                     recorder.follow(_held(cache), "kv_cache")
-                    self._generate({"input_ids": batch["input_ids"][:, -1:], "past_key_values": cache})
+                    self._generate({"input_ids": batch["input_ids"][:, -1:], **cache})
 
-    def _generate(self, batch: Any) -> Any:
-        """One forward pass that fills a cache, which it returns."""
+    def _generate(self, batch: Any) -> dict[str, Any]:
+        """One forward pass that fills a cache, which it returns by the name that the model takes it with."""
         if not isinstance(batch, dict) or "input_ids" not in batch or "decoder_input_ids" in batch:
             raise TraceError(
                 f"{self.workload.model} is no language model of transformers with a decoder alone, whose "
                 f"{self.workload.generation} could be traced. Try without generation."
             )
         output = self.model(**batch, use_cache=True)
-        cache = getattr(output, "past_key_values", None) or getattr(output, "cache_params", None)
-        if cache is None:
-            raise TraceError(f"{self.workload.model} keeps no cache, so it does not generate. Try without generation.")
-        return cache
+        for name in ("past_key_values", "cache_params"):  # of attention, of a state-space model
+            if (cache := getattr(output, name, None)) is not None:
+                return {name: cache}
+        raise TraceError(f"{self.workload.model} keeps no cache, so it does not generate. Try without generation.")
 
 
 def _call(model: nn.Module, batch: Any) -> Any:
