@@ -42,14 +42,16 @@ def _timm(name: str, recipe: Recipe) -> Callable[[], nn.Module]:
 
     if not timm.is_model(name):
         raise NotPredictedError("timm has no model of this name")
+    # Weights that timm no longer lists keep an old name of the same architecture.
+    known = name.removesuffix("_sam")
 
     def build() -> nn.Module:
         set_fused_attn(recipe.fused_attention)
         size = recipe.input_shape[-1]
-        model: nn.Module = timm.create_model(name)
+        model: nn.Module = timm.create_model(known)
         wanted = getattr(model, "default_cfg", {}).get("input_size", (3, size, size))[-1]
         if wanted != size and hasattr(model, "patch_embed"):  # position embeddings are made for one size
-            model = timm.create_model(name, img_size=size)
+            model = timm.create_model(known, img_size=size)
         return model
 
     return build
