@@ -1,16 +1,24 @@
 """MIG: an instance of a card, as the driver names it, as a part of the card's entry."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rooflight.core.types import GpuSpec
 
-NAME = re.compile(r"(?P<card>.+) MIG (?P<compute>\d)g\.(?P<memory>\d+)gb(?:\+\S+)?", re.IGNORECASE)
+NAME = re.compile(r"(?P<card>.+) MIG (?P<compute>\d)g\.(?P<memory>\d+)gb(?:\+\S+)?", re.IGNORECASE | re.ASCII)
+Layout = Mapping[int, tuple[int, ...]]
 # NVIDIA Multi-Instance GPU User Guide, "Supported MIG Profiles": eighths of the memory that go with so many compute
 # slices. Cards of seven slices have two profiles with one: 1g.10gb and 1g.20gb on 80 GB.
-SEVEN_SLICES = {1: (1, 2), 2: (2,), 3: (4,), 4: (4,), 7: (8,)}
-FOUR_SLICES = {1: (2,), 2: (4,), 4: (8,)}
-LAYOUTS = {"8.0": SEVEN_SLICES, "9.0": SEVEN_SLICES, "10.0": SEVEN_SLICES, "10.3": SEVEN_SLICES, "12.0": FOUR_SLICES}
+SEVEN_SLICES: Layout = {1: (1, 2), 2: (2,), 3: (4,), 4: (4,), 7: (8,)}
+FOUR_SLICES: Layout = {1: (2,), 2: (4,), 4: (8,)}
+LAYOUTS: Mapping[str, Layout] = {
+    "8.0": SEVEN_SLICES,
+    "9.0": SEVEN_SLICES,
+    "10.0": SEVEN_SLICES,
+    "10.3": SEVEN_SLICES,
+    "12.0": FOUR_SLICES,
+}
 A30 = ("8.0", 56)
 # SMs by compute slices, for cards of one compute capability with so many SMs (recalled). What is not here (H100 PCIe,
 # H20, Blackwell) is known only where the driver tells.

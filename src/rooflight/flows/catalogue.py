@@ -48,9 +48,9 @@ class Refreshed:
 def show_catalogue() -> Report:
     """Every entry, a line each."""
     from rooflight.catalogue.load import catalogue
-    from rooflight.catalogue.prices import latest, offers
+    from rooflight.catalogue.prices import latest, offers_and_note
 
-    known, asked = catalogue(), offers()
+    known, (asked, damaged) = catalogue(), offers_and_note()
     cheapest = _cheapest(asked)
     columns = ("GPU", "target", "GiB", "TB/s", "fp32", "16 bit", "fp8", "W", "year", "USD", "USD/h", "sure")
     rows = tuple(_row(spec, cheapest.get(spec.name)) for spec in known)
@@ -59,6 +59,7 @@ def show_catalogue() -> Report:
         "USD: list price at launch, approximate. USD/h: the cheapest offer on demand for one GPU, as of "
         f"{min(offer.as_of for offer in asked)} to {latest(asked)}.",
         "sure: no where sources differ or a peak is derived; rooflight info --resolve DRIVER-NAME shows both sides.",
+        *filter(None, (damaged,)),
     )
     table = Table(title=f"{len(known)} GPUs", columns=columns, rows=rows)
     return Report(answer=Catalogue(gpus=known, offers=asked), tables=(table,), notes=notes)
@@ -67,14 +68,15 @@ def show_catalogue() -> Report:
 def show_resolved(name: str, memory_bytes: int | None = None) -> Report:
     """The entry of a driver's name as a sheet; exit code 1 if the name is unknown or can be several."""
     from rooflight.catalogue.find import nearest_names
-    from rooflight.catalogue.prices import offers
+    from rooflight.catalogue.prices import offers_and_note
     from rooflight.catalogue.resolve import candidates, resolve
 
     spec = resolve(name, memory_bytes=memory_bytes)
     if spec is not None:
-        asked = tuple(offer for offer in offers() if offer.gpu == spec.name)
+        offers, damaged = offers_and_note()
+        asked = tuple(offer for offer in offers if offer.gpu == spec.name)
         answer = Resolved(name=name, gpu=spec, candidates=(), offers=asked)
-        return Report(answer=answer, tables=_sheet(spec, asked), notes=_notes(spec))
+        return Report(answer=answer, tables=_sheet(spec, asked), notes=(*_notes(spec), *filter(None, (damaged,))))
     found = candidates(name)
     answer = Resolved(name=name, gpu=None, candidates=tuple(each.name for each in found), offers=())
     if not found:
