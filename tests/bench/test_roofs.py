@@ -1,5 +1,6 @@
 """The whole of `bench roofs`: shares, faults, what gets a sustained run, what is skipped."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,12 @@ def test_more_than_102_percent_of_a_peak_is_a_fault(made_up: Callable[..., Roofs
     assert [row.above_peak for row in found.bandwidths] == [True, True, False]
     assert len(found.faults) == 3
     assert "vector float32 reached 103% of its dense peak, which cannot be" in found.faults[0]
+
+
+def test_a_bandwidth_that_is_not_sure_is_no_fault(made_up: Callable[..., Roofs]) -> None:
+    found = made_up(peaks=dataclasses.replace(peaks(125.0, 9.0), bytes_sure=False))
+    assert [row.share for row in found.bandwidths[:2]] == pytest.approx([10 / 9, 10 / 9])
+    assert found.faults == ()
 
 
 def test_a_sustained_rate_above_the_peak_is_a_fault_too(
