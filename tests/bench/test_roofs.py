@@ -1,5 +1,6 @@
 """The whole of `bench roofs`: shares, faults, what gets a sustained run, what is skipped."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -79,6 +80,12 @@ def test_more_than_102_percent_of_a_peak_is_a_fault(made_up: Callable[..., Roofs
 def test_a_peak_that_sources_differ_on_makes_no_fault(made_up: Callable[..., Roofs]) -> None:
     found = made_up(peaks=peaks(50.0, 12.5, sure=False))
     assert (found.engines[0].share, found.engines[0].above_peak, found.faults) == (2.0, False, ())
+
+
+def test_a_bandwidth_that_is_not_sure_is_no_fault(made_up: Callable[..., Roofs]) -> None:
+    found = made_up(peaks=dataclasses.replace(peaks(125.0, 9.0), bytes_sure=False))
+    assert [row.share for row in found.bandwidths[:2]] == pytest.approx([10 / 9, 10 / 9])
+    assert found.faults == ()
 
 
 def test_a_sustained_rate_above_the_peak_is_a_fault_too(

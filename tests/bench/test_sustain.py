@@ -1,5 +1,6 @@
 """Sustained rates and energy, on a clock that the test winds and a meter that counts with it."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -83,3 +84,20 @@ def test_states_are_sampled_while_the_body_runs(monkeypatch: pytest.MonkeyPatch)
     with sustain.Samples(None) as samples:
         pass
     assert samples.states == []
+
+
+def test_a_state_that_cannot_be_read_is_a_sample_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shaky(Device):
+        asked = 0
+
+        def state(self) -> GpuState:
+            self.asked += 1
+            if self.asked == 1:
+                raise RuntimeError("the GPU fell off the bus")
+            return super().state()
+
+    monkeypatch.setattr(sustain, "SAMPLE_SECONDS", 0.01)
+    meter = Shaky(seconds=1.0, warm_seconds=1.0, warm_after=0.0)
+    with sustain.Samples(meter) as samples:
+        time.sleep(0.2)
+    assert len(samples.states) == meter.asked - 1 > 0

@@ -10,7 +10,16 @@ import pytest
 
 from rooflight.catalogue.hunt import match
 from rooflight.catalogue.load import catalogue
-from rooflight.catalogue.prices import COLUMNS, PRICES, cache_path, latest, offers, read_offers, refresh
+from rooflight.catalogue.prices import (
+    COLUMNS,
+    PRICES,
+    cache_path,
+    latest,
+    offers,
+    offers_and_note,
+    read_offers,
+    refresh,
+)
 from rooflight.core.errors import BackendError, SpecError
 
 SHIPPED = read_offers(PRICES)
@@ -71,7 +80,7 @@ def test_without_a_cache_the_shipped_table_is_used(tmp_path: Path) -> None:
     assert offers(tmp_path / "none.csv") == SHIPPED
 
 
-@pytest.mark.parametrize(("as_of", "used"), [("2031-01-02", True), ("2020-01-02", False)])
+@pytest.mark.parametrize(("as_of", "used"), [(date.today().isoformat(), True), ("2020-01-02", False)])
 def test_the_newer_table_is_used(tmp_path: Path, as_of: str, used: bool) -> None:
     cache = tmp_path / "prices.csv"
     cache.write_text(f"{HEAD}\nT4,1,0.2,Cloud,,,{as_of},here\n")
@@ -95,6 +104,39 @@ def test_a_damaged_table_is_told(tmp_path: Path, text: str, said: str) -> None:
         read_offers(path)
 
 
+ROW = "T4,1,0.2,Cloud,,,2026-11-20,here"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(
+            f"{HEAD}\n{ROW.replace('0.2', price)}\n".encode()
+            for price in ("nan", "inf", "-inf", "0", "-2", "1e999", "٣")
+        ),
+        *(f"{HEAD}\n{ROW.replace(',1,', f',{gpus},')}\n".encode() for gpus in ("0", "-1", "1.5", "٣", "9" * 5000)),
+        f"{HEAD}\n{ROW}\n".encode("utf-16"),
+        f"{HEAD}\n{ROW.replace('Cloud', 'x' * 200_000)}\n".encode(),
+        f"{HEAD}\n{ROW.replace('T4', 'x' * 100_000)}\n".encode(),
+        f"{HEAD}\n{ROW.replace('2026', '2099')}\n".encode(),
+        f"{HEAD}\n{ROW.removesuffix(',here')}".encode(),
+        f"{HEAD}\n{ROW},more,and more\n".encode(),
+        f"{HEAD}\n{ROW[:25]}".encode(),
+        b"\x00" * 100,
+        b"",
+    ],
+    ids=lambda content: repr(content[-30:]),
+)
+def test_a_damaged_cache_is_a_note_and_the_shipped_table_is_used(tmp_path: Path, content: bytes) -> None:
+    cache = tmp_path / "prices.csv"
+    cache.write_bytes(content)
+    found, note = offers_and_note(cache)
+    assert found == SHIPPED
+    assert note is not None
+    assert str(cache) in note
+    assert len(note) < len(str(cache)) + 400
+
+
 def test_refresh_writes_what_offers_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = [
         Item(),
@@ -102,6 +144,8 @@ def test_refresh_writes_what_offers_reads(tmp_path: Path, monkeypatch: pytest.Mo
         Item(gpu_name="MI250X", gpu_memory=128, gpu_count=4),
         Item(gpu_name="TPU", gpu_memory=16),
         Item(gpu_name=None, gpu_memory=None),
+        *(Item(price=price) for price in (0.0, -1.0, float("nan"), float("inf"))),
+        Item(gpu_count=0),
     ]
     fake_gpuhunt(monkeypatch, items)
     cache = tmp_path / "deep" / "prices.csv"
@@ -164,9 +208,25 @@ def test_the_cache_is_where_the_system_keeps_them(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setattr(sys, "platform", system)
-    assert expected in cache_path().as_posix()
+    path = cache_path()
+    assert path is not None
+    assert expected in path.as_posix()
 
 
 def test_xdg_cache_home_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_path() == tmp_path / "rooflight/prices.csv"
+
+
+def test_without_a_home_the_shipped_table_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_path() == tmp_path / "rooflight/prices.csv"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_path() is None
+    assert offers() == SHIPPED
+    with pytest.raises(BackendError, match="XDG_CACHE_HOME"):
+        refresh()

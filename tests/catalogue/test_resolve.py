@@ -140,7 +140,52 @@ def test_the_driver_knows_the_sms_of_an_instance() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["NVIDIA B200 MIG 1g.23gb", "NVIDIA GeForce RTX 4090 MIG 1g.5gb", "Foo MIG 1g.5gb", "NVIDIA A30 MIG 9g.99gb"],
+    [
+        "NVIDIA B200 MIG 1g.23gb",
+        "NVIDIA GeForce RTX 4090 MIG 1g.5gb",
+        "Foo MIG 1g.5gb",
+        "NVIDIA A30 MIG 9g.99gb",
+        "NVIDIA H100 80GB HBM3 MIG 1g.500gb",
+        "NVIDIA H100 80GB HBM3 MIG 0g.0gb",
+        "NVIDIA H100 80GB HBM3 MIG 1g.0gb",
+        "NVIDIA H100 80GB HBM3 MIG 7g.10gb",
+        "NVIDIA H100 80GB HBM3 MIG 3g.20gb",
+        "NVIDIA H100 80GB HBM3 MIG 5g.40gb",
+        "NVIDIA A100-SXM4-40GB MIG 1g.20gb",
+        "NVIDIA A30 MIG 3g.12gb",
+        "NVIDIA H100 PCIe MIG 1g.10gb",  # its SMs are not known
+    ],
 )
 def test_an_instance_that_cannot_be_is_unknown(name: str) -> None:
     assert resolve(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "eighths"),
+    [
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", 14, 1),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.10gb", 14, 2),
+        ("NVIDIA A100-SXM4-80GB MIG 1g.10gb+me", 14, 1),
+        ("NVIDIA A100-SXM4-80GB MIG 4g.40gb", 56, 4),
+        ("NVIDIA A100-SXM4-80GB MIG 7g.80gb", 98, 8),
+        ("NVIDIA A30 MIG 2g.12gb", 28, 4),
+        ("NVIDIA A30 MIG 4g.24gb", 56, 8),
+        ("NVIDIA H100 80GB HBM3 MIG 2g.20gb", 32, 2),
+        ("NVIDIA H100 80GB HBM3 MIG 3g.40gb", 60, 4),
+        ("NVIDIA H100 80GB HBM3 MIG 7g.80gb", 132, 8),
+        ("NVIDIA H200 MIG 1g.18gb", 16, 1),
+        ("NVIDIA H200 MIG 3g.71gb", 60, 4),
+    ],
+)
+def test_the_profiles_of_the_user_guide(name: str, units: int, eighths: int) -> None:
+    part, card = resolve(name), resolve(name.partition(" MIG ")[0])
+    assert part is not None
+    assert card is not None
+    assert part.units == units
+    assert part.bytes_per_second == card.bytes_per_second * eighths / 8
+
+
+@pytest.mark.parametrize(("gib", "known"), [(9.75, True), (10, True), (5, False), (79, False)])
+def test_the_memory_of_an_instance_must_be_its_profiles(gib: float, known: bool) -> None:
+    part = resolve("NVIDIA H100 80GB HBM3 MIG 1g.10gb", memory_bytes=round(gib * GIB), units=16)
+    assert (part is not None) == known

@@ -129,3 +129,23 @@ def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, capsys: 
     assert captured.out == ""
     assert sentence in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "0", "-5", "1e300"])
+def test_a_memory_that_cannot_be_is_one_sentence(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "--resolve", "NVIDIA H100 80GB HBM3", f"--memory-gib={number}"]) == 2
+    assert "--memory-gib" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e300", "0", "-1"])
+def test_an_interval_that_cannot_be_is_one_sentence(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "--watch", "--samples", "1", f"--interval={number}"]) == 2
+    assert "--interval" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "needs"), [("--memory-gib", "--resolve"), ("--samples", "--watch"), ("--interval", "--watch")]
+)
+def test_a_flag_of_another_question_is_one_sentence(flag: str, needs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "--quick", flag, "2"]) == 2
+    assert f"{flag} 2 is for {needs}" in capsys.readouterr().err

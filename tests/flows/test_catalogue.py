@@ -53,7 +53,7 @@ def test_a_sheet_shows_support_links_and_offers() -> None:
     assert "Lambda" in shown
 
 
-@pytest.mark.parametrize("name", ["GeForce RTX 9090", "H100", ""])
+@pytest.mark.parametrize("name", ["GeForce RTX 9090", "H1000", ""])
 def test_an_unknown_name_is_a_clear_no(name: str) -> None:
     report = show_resolved(name)
     assert report.exit_code == 1
@@ -77,6 +77,46 @@ def test_sure_means_no_conflict_and_no_derived_peak() -> None:
     assert is_sure(find("GeForce RTX 4090"))
     assert not is_sure(find("B200"))  # its bandwidth
     assert not is_sure(find("GeForce GTX 1080 Ti"))  # float16 is derived
+
+
+@pytest.mark.parametrize(
+    ("name", "both"),
+    [
+        ("NVIDIA GeForce GTX 1650", ("128 GB/s", "192 GB/s")),
+        ("NVIDIA GeForce RTX 4070", ("504 GB/s", "480 GB/s")),
+        ("NVIDIA GeForce RTX 3060 Ti", ("448 GB/s", "608 GB/s")),
+    ],
+)
+def test_one_name_over_two_memories_is_not_sure(name: str, both: tuple[str, str]) -> None:
+    report = show_resolved(name)
+    assert isinstance(report.answer, Resolved)
+    assert report.answer.gpu is not None
+    assert not is_sure(report.answer.gpu)
+    assert all(f"{bandwidth} with GDDR" in text(report) for bandwidth in both)
+
+
+@pytest.mark.parametrize("name", ["H100 SXM5 80GB", "h100", "H100", "rtx 4090"])
+def test_an_entrys_own_name_shows_it_and_says_that_no_driver_does(name: str) -> None:
+    report = show_resolved(name)
+    assert report.exit_code == 0
+    assert isinstance(report.answer, Resolved)
+    assert report.answer.gpu is not None
+    assert report.notes[0] == f"No driver says {name!r}: this is the catalogue's entry of that name."
+    assert show_resolved("NVIDIA H100 80GB HBM3").notes[0] != report.notes[0]
+
+
+def test_peoples_name_of_several_lists_them_until_memory_tells() -> None:
+    report = show_resolved("rtx 4060 ti")
+    assert report.exit_code == 1
+    assert isinstance(report.answer, Resolved)
+    assert report.answer.candidates == ("GeForce RTX 4060 Ti 8GB", "GeForce RTX 4060 Ti 16GB")
+    assert "GeForce RTX 4060 Ti 16GB" in text(report)
+    assert show_resolved("rtx 4060 ti", memory_bytes=16 * 2**30).exit_code == 0
+
+
+def test_an_entry_with_other_memory_is_not_it() -> None:
+    report = show_resolved("H100 SXM5 80GB", memory_bytes=40 * 2**30)
+    assert report.exit_code == 1
 
 
 def test_prices_need_gpuhunt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,6 +220,29 @@ def test_watching_reads_every_gpu_and_the_processor(two_gpus: tuple[Machine, Fak
     assert nvml.open == 0
 
 
+def test_a_meter_that_fails_is_a_note_and_the_summary_is_kept(
+    two_gpus: tuple[Machine, FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rooflight.hardware import power
+
+    watched_machine, _ = two_gpus
+    good = power.gpu_meter
+
+    def half_broken(gpu: Gpu) -> tuple[power.Meter | None, str]:
+        def fails() -> GpuState:
+            raise RuntimeError("the GPU fell off the bus")
+
+        return (power.CounterMeter("broken", lambda: None, fails), "") if gpu.index == 0 else good(gpu)
+
+    monkeypatch.setattr(power, "gpu_meter", half_broken)
+    report = watch(lambda sample: None, interval=0.05, samples=2, machine=watched_machine)
+    assert isinstance(report.answer, Watched)
+    first, second, _ = report.answer.devices
+    assert first.max_watts is None
+    assert second.mean_busy == 0.91
+    assert "GPU 0: NVIDIA GeForce RTX 3090 could not always be read: the GPU fell off the bus." in report.notes
+
+
 def test_stopping_is_the_ordinary_end(two_gpus: tuple[Machine, FakeNvml]) -> None:
     watched_machine, nvml = two_gpus
     seen: list[Sample] = []
@@ -249,7 +272,14 @@ def test_power_comes_from_energy_where_no_power_is_told(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("interval", "samples", "words"), [(0.0, 1, "--interval 0"), (float("nan"), 1, "nan"), (1.0, 0, "--samples 0")]
+    ("interval", "samples", "words"),
+    [
+        (0.0, 1, "--interval 0"),
+        (1e300, 1, "1e\\+300"),
+        (float("inf"), 1, "inf"),
+        (float("nan"), 1, "nan"),
+        (1.0, 0, "--samples 0"),
+    ],
 )
 def test_what_no_driver_keeps_up_with(interval: float, samples: int, words: str) -> None:
     with pytest.raises(ConfigError, match=words):

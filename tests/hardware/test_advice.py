@@ -160,7 +160,23 @@ def test_a_card_without_a_name(tmp_path: Path) -> None:
     assert "amdgpu.ids" in about(advise(machine(nameless, frameworks=[])), "names it").action
 
 
-@pytest.mark.parametrize(("value", "hides"), [("0", True), ("", True), ("-1", True), ("0,1", False), ("1,0", False)])
+@pytest.mark.parametrize(
+    ("value", "hides"),
+    [
+        ("0", True),
+        ("", True),
+        ("-1", True),
+        ("99", True),
+        ("0,99,1", True),
+        ("GPU-zzz", True),
+        ("0,0", True),
+        ("0,,1", True),
+        ("0,١", True),
+        ("0,1", False),
+        ("1,0", False),
+        ("GPU-a5,0", False),
+    ],
+)
 def test_hidden_gpus(value: str, hides: bool) -> None:
     around = Surroundings(variables={"CUDA_VISIBLE_DEVICES": value})
     assert ("hides GPUs" in problems(advise(of("two_mixed"), (), around))) == hides

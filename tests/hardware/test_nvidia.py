@@ -1,14 +1,18 @@
 """NVIDIA's GPUs from recorded machines, and from drivers that fail."""
 
 import dataclasses
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rooflight.core.codec import from_json, to_json
 from rooflight.core.types import Gpu, PcieLink
 from rooflight.hardware.found import FoundGpus
+from rooflight.hardware.gpus import detect_gpus
 from rooflight.hardware.nvidia import THROTTLE_REASONS, nvidia_gpus
 from tests.hardware.fakes import ANSWERS, NVIDIA_MACHINES, FakeNvml, NVMLError, found_nvidia, load
 
@@ -107,7 +111,7 @@ def test_a_lost_gpu_and_a_broken_one_do_not_hide_the_others() -> None:
     assert found.notes[0].startswith("GPU 1: the driver does not tell the memory, the compute capability,")
     assert found.notes[0].endswith("(GPU is lost).")
     assert found.notes[1] == (
-        "GPU 2: the driver does not tell the temperature, the clock, the memory clock and the power (Unknown Error)."
+        "GPU 2: the driver does not tell the clock, the memory clock, the power and the temperature (Unknown Error)."
     )
 
 
@@ -157,6 +161,69 @@ def assert_only_refused_fields_differ(gpu: Gpu, whole: Gpu) -> None:
                 assert getattr(value, part.name) in (None, getattr(full, part.name)), part.name
         else:
             assert value in (unknown, full), field.name
+
+
+# Answers of a broken driver, or of a pynvml that is another one: nothing, of the wrong type, impossible, the end.
+ODD = [None, "lots", b"\xff", -1, float("nan"), float("inf"), 1e300, 1 << 70, [], [None], object(), True, SystemExit(3)]
+
+
+class OddNvml:
+    """Tells the truth, but for one function about the second GPU (or the system) that answers oddly."""
+
+    def __init__(self, record: dict[str, Any], function: str, odd: Any) -> None:
+        self.truth, self.function, self.odd = FakeNvml(record), function, odd
+
+    def __getattr__(self, function: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            second = not arguments or arguments[0] in (1, self.truth.gpus[1])
+            if function != self.function or not second:
+                return getattr(self.truth, function)(*arguments)
+            if isinstance(self.odd, BaseException):
+                raise self.odd
+            return self.odd
+
+        return call
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("function", sorted(ANSWERS))
+def test_an_odd_answer_costs_one_figure_and_hides_no_gpu(function: str, odd: Any) -> None:
+    record = load("two_mixed")
+    truth = nvidia_gpus(FakeNvml(record), driver_loaded=True).gpus
+    found = nvidia_gpus(OddNvml(record, function, odd), driver_loaded=True)
+    if function not in ("nvmlInit", "nvmlDeviceGetCount", "nvmlSystemGetDriverVersion"):
+        assert found.gpus[0] == truth[0]
+    to_json(found)  # nothing in it that JSON, which has no NaN, cannot hold
+    for gpu in found.gpus:
+        assert from_json(Gpu, to_json(gpu)) == gpu  # every field is of its type
+
+
+def test_an_odd_answer_is_noted() -> None:
+    found = nvidia_gpus(OddNvml(load("two_mixed"), "nvmlDeviceGetMemoryInfo", "lots"), driver_loaded=True)
+    assert found.gpus[1].memory_bytes is None
+    assert found.notes == ("GPU 1: the driver does not tell the memory (odd answer 'lots').",)
+
+
+def test_a_driver_that_ends_the_program_is_noted() -> None:
+    found = nvidia_gpus(OddNvml(load("two_mixed"), "nvmlInit", SystemExit(3)), driver_loaded=False)
+    assert found == FoundGpus(notes=("NVIDIA's driver cannot be asked: it tried to end the program: exit 3.",))
+
+
+@pytest.mark.parametrize(
+    ("program", "note"),
+    [
+        ("raise SystemExit(1)", "it tried to end the program: exit 1"),
+        ("raise OSError('libnvidia-ml is of another machine')", "libnvidia-ml is of another machine"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_pynvml_that_does_not_import_is_noted(
+    program: str, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pynvml.py").write_text(program)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    assert detect_gpus(tmp_path).notes == (f"nvidia-ml-py is installed but does not import: {note}.",)
 
 
 @settings(max_examples=100, deadline=None)

@@ -60,6 +60,21 @@ def test_a_ramp_is_summed_as_a_ramp(monkeypatch: pytest.MonkeyPatch) -> None:
     meter.close()
 
 
+def test_a_reading_that_fails_leaves_the_sampling_thread_alive() -> None:
+    readings = iter([GpuState(power_watts=100.0), RuntimeError("the GPU fell off the bus")])
+
+    def state() -> GpuState:
+        reading = next(readings, GpuState(power_watts=100.0))
+        if isinstance(reading, RuntimeError):
+            raise reading
+        return reading
+
+    meter = SampledMeter("shaky", state, seconds=0.01)
+    time.sleep(0.2)
+    assert (meter.joules() or 0) > 5.0
+    meter.close()
+
+
 def test_a_gpu_that_tells_nothing_has_a_state_and_no_joules() -> None:
     nvml = FakeNvml(load("jetson_orin"))
     (gpu,) = found_nvidia("jetson_orin").gpus

@@ -65,6 +65,24 @@ def test_an_answer_is_kept_and_the_chatter_is_not(packages: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("devices", ["[float('nan')]", "[None]", "7"])
+def test_an_answer_of_the_wrong_type_is_no_answer(packages: Path, devices: str) -> None:
+    (packages / "keras.py").write_text(
+        "__version__ = '3.11'\n"
+        "class config:\n    backend = staticmethod(lambda: 'torch')\n"
+        f"class distribution:\n    list_devices = staticmethod(lambda: {devices})\n"
+    )
+    answer = ask("keras")
+    assert answer.devices is None
+    assert answer.error
+
+
+@pytest.mark.parametrize("answer", [{"devices": [float("nan")]}, {"colour": "red"}, {"tf32": "yes"}, {"version": 3}])
+def test_an_answer_that_is_no_framework_could_not_be_read(answer: dict[str, object]) -> None:
+    joined = probe_module._joined(framework("torch"), answer)
+    assert joined == Framework(name="torch", version="1.0", cuda_version=None, error="its answer could not be read")
+
+
 def test_what_one_call_cannot_tell_does_not_hide_the_rest(packages: Path) -> None:
     (packages / "keras.py").write_text(
         "__version__ = '3.11'\n"

@@ -25,6 +25,9 @@ MIXED = found_nvidia("two_mixed").gpus
         ("GPU-3abc-5,GPU-0", 1, 0),
         ("1,9,2", 1, None),  # CUDA stops at the first that there is not
         ("", 0, None),
+        ("0,0", 0, None),  # one twice: nothing is seen
+        ("1,,2", 1, None),
+        ("٢", 0, None),  # a digit, but none of ASCII
         ("GPU-9", 0, None),
         ("MIG-1234", 0, None),
         (None, 4, None),

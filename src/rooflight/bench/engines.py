@@ -20,6 +20,7 @@ class Peaks:
 
     rates: tuple[Rate, ...] = ()
     bytes_per_second: float | None = None
+    bytes_sure: bool = True  # False: the card is sold with other memory too, or sources differ
     source: str | None = None  # None: no peak is known
 
 

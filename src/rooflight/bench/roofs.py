@@ -198,7 +198,7 @@ def _bandwidths(
             bytes_per_joule=per_joule,
             peak_bytes_per_second=peak,
             share=share,
-            above_peak=share is not None and share > MOST_OF_PEAK,
+            above_peak=stage.peaks.bytes_sure and share is not None and share > MOST_OF_PEAK,
         )
     inside = cache_set_bytes(device, cache_bytes)
     if inside is None or (device.type == "cuda" and find_spec("triton") is None):

@@ -76,7 +76,10 @@ class Samples:
 
     def _watch(self) -> None:
         while self._meter is not None and not self._stop.wait(SAMPLE_SECONDS):
-            self.states.append(self._meter.state())
+            try:
+                self.states.append(self._meter.state())
+            except Exception:  # a sample less; the measurement goes on
+                continue
 
     def __enter__(self) -> Samples:
         self._thread.start()

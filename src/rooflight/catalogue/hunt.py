@@ -1,6 +1,7 @@
 """Prices through gpuhunt, which is optional: its offers, with the catalogue's names."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,7 +46,7 @@ def match(name: str, memory_gb: float, instance: str) -> GpuSpec | None:
 
 def _offer(item: Any, as_of: str, source: str) -> Offer | None:
     spec = match(item.gpu_name or "", item.gpu_memory or 0, item.instance_name)
-    if spec is None:
+    if spec is None or item.gpu_count < 1 or not 0 < item.price < math.inf:
         return None
     return Offer(
         gpu=spec.name,

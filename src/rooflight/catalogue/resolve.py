@@ -31,7 +31,7 @@ def resolve(name: str, *, memory_bytes: int | None = None, units: int | None = N
 def candidates(name: str, *, memory_bytes: int | None = None) -> tuple[GpuSpec, ...]:
     """Every entry that the driver calls by this name and whose memory can be what it reports."""
     named = _by_driver_name().get(normal(name), ())
-    return tuple(spec for spec in named if memory_bytes is None or _may_report(spec, memory_bytes))
+    return tuple(spec for spec in named if memory_bytes is None or may_report(spec, memory_bytes))
 
 
 def normal(name: str) -> str:
@@ -39,8 +39,8 @@ def normal(name: str) -> str:
     return " ".join(MARKS.sub("", name).split()).casefold()
 
 
-def _may_report(spec: GpuSpec, memory_bytes: int) -> bool:
-    """Unified memory is the machine's, whatever was sold with the entry; small Jetsons still differ by it."""
+def may_report(spec: GpuSpec, memory_bytes: int) -> bool:
+    """Whether a driver may tell so much of the entry. Unified memory is the machine's, whatever was sold with the entry; small Jetsons still differ by it."""
     if spec.unified_memory and spec.family != "Jetson":
         return True
     return LEAST * spec.memory_bytes <= memory_bytes <= MOST * spec.memory_bytes

@@ -27,14 +27,17 @@ def console() -> Console:
     return TerminalConsole()
 
 
+MOST_GIB = 2**20  # a PiB: no GPU has as much
+
+
 def info(
     *,
     quick: Annotated[bool, Parameter(negative="", help="ask no framework: what their files say, at once")] = False,
     watch: Annotated[bool, Parameter(negative="", help="power, temperature, clocks and load, live")] = False,
-    interval: Annotated[float, Parameter(help="seconds between the samples of --watch")] = 1.0,
+    interval: Annotated[float | None, Parameter(help="seconds between the samples of --watch [default: 1]")] = None,
     samples: Annotated[int | None, Parameter(help="how many samples --watch takes [default: until Ctrl-C]")] = None,
     catalogue: Annotated[bool, Parameter(negative="", help="every GPU that can be planned for")] = False,
-    resolve: Annotated[str | None, Parameter(help="the catalogue's entry of a driver's name")] = None,
+    resolve: Annotated[str | None, Parameter(help="the catalogue's entry of a driver's name, or of its own")] = None,
     memory_gib: Annotated[
         float | None, Parameter(help="memory of the GPU to --resolve, where a name has several")
     ] = None,
@@ -46,10 +49,19 @@ def info(
     asked = [flag for flag, given in (("--watch", watch), ("--catalogue", catalogue), ("--resolve", resolve)) if given]
     if len(asked) > 1:
         raise ConfigError(f"{' and '.join(asked)} are different questions: ask one at a time.")
+    for flag, given, needs, there in (
+        ("--memory-gib", memory_gib, "--resolve", resolve is not None),
+        ("--interval", interval, "--watch", watch),
+        ("--samples", samples, "--watch", watch),
+    ):
+        if given is not None and not there:
+            raise ConfigError(f"{flag} {given:g} is for {needs}, which was not asked for: add {needs} or leave it out.")
+    if memory_gib is not None and not 0 < memory_gib <= MOST_GIB:
+        raise ConfigError(f"--memory-gib {memory_gib:g}: it must be more than 0, and {MOST_GIB} or less.")
     if watch:
         from rooflight.cli.watch import run_watch
 
-        return run_watch(interval=interval, samples=samples, json=json)
+        return run_watch(interval=1.0 if interval is None else interval, samples=samples, json=json)
     if catalogue:
         from rooflight.flows.catalogue import show_catalogue
 

@@ -109,8 +109,12 @@ def peaks_of(device: torch.device, machine: Machine) -> Peaks:
     spec = catalogued(device)
     if spec is None:
         return Peaks()
+    doubted = [conflict for conflict in spec.conflicts if "bandwidth" in conflict.partition(":")[0]]
     return Peaks(
-        rates=spec.rates, bytes_per_second=spec.bytes_per_second, source=f"{spec.name} in the catalogue: {spec.source}"
+        rates=spec.rates,
+        bytes_per_second=spec.bytes_per_second,
+        bytes_sure=not doubted,
+        source="; ".join((f"{spec.name} in the catalogue: {spec.source}", *doubted)),
     )
 
 

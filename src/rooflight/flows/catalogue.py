@@ -32,7 +32,7 @@ class Resolved:
 
     name: str
     gpu: GpuSpec | None
-    candidates: tuple[str, ...]  # entries that a driver calls so, where it takes more to tell which
+    candidates: tuple[str, ...]  # entries that are called so, where it takes more to tell which
     offers: tuple[Offer, ...]
 
 
@@ -48,9 +48,9 @@ class Refreshed:
 def show_catalogue() -> Report:
     """Every entry, a line each."""
     from rooflight.catalogue.load import catalogue
-    from rooflight.catalogue.prices import latest, offers
+    from rooflight.catalogue.prices import latest, offers_and_note
 
-    known, asked = catalogue(), offers()
+    known, (asked, damaged) = catalogue(), offers_and_note()
     cheapest = _cheapest(asked)
     columns = ("GPU", "target", "GiB", "TB/s", "fp32", "16 bit", "fp8", "W", "year", "USD", "USD/h", "sure")
     rows = tuple(_row(spec, cheapest.get(spec.name)) for spec in known)
@@ -59,33 +59,58 @@ def show_catalogue() -> Report:
         "USD: list price at launch, approximate. USD/h: the cheapest offer on demand for one GPU, as of "
         f"{min(offer.as_of for offer in asked)} to {latest(asked)}.",
         "sure: no where sources differ or a peak is derived; rooflight info --resolve DRIVER-NAME shows both sides.",
+        *filter(None, (damaged,)),
     )
     table = Table(title=f"{len(known)} GPUs", columns=columns, rows=rows)
     return Report(answer=Catalogue(gpus=known, offers=asked), tables=(table,), notes=notes)
 
 
 def show_resolved(name: str, memory_bytes: int | None = None) -> Report:
-    """The entry of a driver's name as a sheet; exit code 1 if the name is unknown or can be several."""
-    from rooflight.catalogue.find import nearest_names
-    from rooflight.catalogue.prices import offers
-    from rooflight.catalogue.resolve import candidates, resolve
+    """The entry of a driver's name as a sheet; exit code 1 if the name is unknown or can be several.
+
+    A name that no driver says is looked up as people write it ("h100", "H100 SXM5 80GB"), and the sheet says so.
+    """
+    from rooflight.catalogue.find import called, nearest_names
+    from rooflight.catalogue.resolve import candidates, may_report, resolve
 
     spec = resolve(name, memory_bytes=memory_bytes)
     if spec is not None:
-        asked = tuple(offer for offer in offers() if offer.gpu == spec.name)
-        answer = Resolved(name=name, gpu=spec, candidates=(), offers=asked)
-        return Report(answer=answer, tables=_sheet(spec, asked), notes=_notes(spec))
-    found = candidates(name)
+        return _resolved(name, spec, ())
+    reported = "" if memory_bytes is None else f" with {show_bytes(memory_bytes)}"
+    if found := candidates(name):
+        return _several(
+            name,
+            found,
+            f"{name!r}{reported} does not tell which of these it is: memory, or the number of units, would.",
+        )
+    found = tuple(each for each in called(name) if memory_bytes is None or may_report(each, memory_bytes))
+    if len(found) == 1:
+        return _resolved(name, found[0], (f"No driver says {name!r}: this is the catalogue's entry of that name.",))
+    if found:
+        return _several(
+            name, found, f"No driver says {name!r}, and{reported} it can be any of these: try one's own name."
+        )
+    answer = Resolved(name=name, gpu=None, candidates=(), offers=())
+    note = f"No driver's name {name!r}{reported} is known. {nearest_names(name)}"
+    return Report(answer=answer, notes=(note,), exit_code=1)
+
+
+def _resolved(name: str, spec: GpuSpec, notes: tuple[str, ...]) -> Report:
+    from rooflight.catalogue.prices import offers_and_note
+
+    offers, damaged = offers_and_note()
+    asked = tuple(offer for offer in offers if offer.gpu == spec.name)
+    answer = Resolved(name=name, gpu=spec, candidates=(), offers=asked)
+    return Report(answer=answer, tables=_sheet(spec, asked), notes=(*notes, *_notes(spec), *filter(None, (damaged,))))
+
+
+def _several(name: str, found: tuple[GpuSpec, ...], note: str) -> Report:
     answer = Resolved(name=name, gpu=None, candidates=tuple(each.name for each in found), offers=())
-    if not found:
-        return Report(answer=answer, notes=(f"No driver's name {name!r} is known. {nearest_names(name)}",), exit_code=1)
     columns = ("can be", "memory", "units", "bandwidth")
     rows = tuple(
         (each.name, show_bytes(each.memory_bytes), str(each.units), show_bytes_per_second(each.bytes_per_second))
         for each in found
     )
-    reported = "" if memory_bytes is None else f" with {show_bytes(memory_bytes)}"
-    note = f"{name!r}{reported} does not tell which of these it is: memory, or the number of units, would."
     return Report(answer=answer, tables=(Table(columns=columns, rows=rows),), notes=(note,), exit_code=1)
 
 

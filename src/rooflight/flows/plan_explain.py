@@ -44,7 +44,10 @@ def explain(sweep: Sweep, swept: Swept) -> str:
 
 
 def faster_ways(sweep: Sweep, swept: Swept) -> list[str]:
-    """What other switches of the software would give on this GPU, where it is worth saying."""
+    """What other switches of the software would give on this GPU, where it is worth saying.
+
+    A step that waits for its host gets no figure for torch.compile: what a compiled step costs its host is not fitted.
+    """
     from rooflight.estimate.device import device
     from rooflight.estimate.step import step
 
@@ -52,7 +55,8 @@ def faster_ways(sweep: Sweep, swept: Swept) -> list[str]:
     options: list[tuple[str, Setting]] = []
     if not setting.channels_last and sweep.columns.kind("convolution").any():
         options.append(("channels last", replace(setting, channels_last=True)))
-    if not setting.compiled:
+    waits = swept.step.host_seconds > swept.step.gpu_seconds
+    if not setting.compiled and not waits:
         options.append(("torch.compile", replace(setting, compiled=True)))
     if len(options) == 2:
         options.append(("both", replace(setting, channels_last=True, compiled=True)))
@@ -60,7 +64,10 @@ def faster_ways(sweep: Sweep, swept: Swept) -> list[str]:
         (name, swept.step.seconds / step(sweep.columns, gpu, other, sweep.shares).seconds) for name, other in options
     ]
     told = [f"{name} {gain:.2f}×" for name, gain in gains if gain >= WORTH_SAYING]
-    return [f"On {swept.spec.name}, by the same estimate: {', '.join(told)} as fast."] if told else []
+    lines = [f"On {swept.spec.name}, by the same estimate: {', '.join(told)} as fast."] if told else []
+    if waits and not setting.compiled:
+        lines.append("torch.compile takes work off the host; how much is not predicted, as no compiled run was fitted.")
+    return lines
 
 
 def box_sentence(swept: Swept, gpus: int) -> list[str]:

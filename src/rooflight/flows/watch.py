@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rooflight.core.errors import ConfigError
 from rooflight.core.tables import Report, Table
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from rooflight.core.meters import Meter
 
 LEAST_SECONDS = 0.05  # drivers refresh their figures every 20 to 100 ms
+MOST_SECONDS = 86400.0
 COLUMNS = ("device", "power", "temperature", "clock", "memory clock", "busy", "free memory", "held down by")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,8 @@ def watch(
     machine   whose devices; None: this one
     raises    ConfigError for an interval that no driver keeps up with, or less than one sample
     """
+    if interval > MOST_SECONDS:
+        raise ConfigError(f"--interval {interval:g}: it must be {MOST_SECONDS:.0f} s (a day) or less.")
     if not interval >= LEAST_SECONDS:
         raise ConfigError(f"--interval {interval:g}: drivers take {LEAST_SECONDS} s or more to refresh their figures.")
     if samples is not None and samples < 1:
@@ -80,16 +86,19 @@ def watch(
     from rooflight.hardware.detect import detect
 
     seen: list[Sample] = []
+    readers: list[_Reader] = []
     start = time.monotonic()
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
-        readers = [_Reader(name, meter) for name, meter in _meters(machine or detect())]
+        readers += [_Reader(name, meter) for name, meter in _meters(machine or detect())]
         for reader in readers:
             stack.callback(reader.meter.close)
         for _ in _ticks(interval, samples):
             seen.append(_sample(readers))
             show(seen[-1])
     watched = Watched(samples=len(seen), seconds=time.monotonic() - start, devices=_summed(seen))
-    return Report(answer=watched, tables=(_summary_table(watched),) if seen else (), notes=_notes(watched))
+    failures = tuple(failure for reader in readers for failure in reader.failures)
+    tables = (_summary_table(watched),) if seen else ()
+    return Report(answer=watched, tables=tables, notes=(*_notes(watched), *failures))
 
 
 def sample_row(device: Device) -> tuple[str, ...]:
@@ -113,15 +122,24 @@ class _Reader:
 
     def __init__(self, name: str, meter: Meter) -> None:
         self.name, self.meter = name, meter
-        self._then, self._joules = time.monotonic(), meter.joules()
+        self.failures: dict[str, None] = {}  # what went wrong with a reading, each thing once
+        self._then, self._joules = time.monotonic(), self._asked(meter.joules)
 
     def read(self) -> Device:
-        state = self.meter.state()
-        now, joules = time.monotonic(), self.meter.joules()
+        """The state now; an empty one where the meter fails, which the next reading may not."""
+        state = self._asked(self.meter.state) or GpuState()
+        now, joules = time.monotonic(), self._asked(self.meter.joules)
         if state.power_watts is None and joules is not None and self._joules is not None:
             state = replace(state, power_watts=(joules - self._joules) / (now - self._then))
         self._then, self._joules = now, joules
         return Device(name=self.name, state=state)
+
+    def _asked(self, question: Callable[[], T | None]) -> T | None:
+        try:
+            return question()
+        except Exception as error:  # whatever one device's driver does: the other devices are read, and all summed up
+            self.failures[f"{self.name} could not always be read: {str(error) or type(error).__name__}."] = None
+            return None
 
 
 def _meters(machine: Machine) -> Iterator[tuple[str, Meter]]:

@@ -6,6 +6,7 @@ from rooflight.core.types import Advice, Gpu, GpuSpec, Machine
 from rooflight.core.units import show_bytes
 from rooflight.hardware.advice_packages import between, installed, kernel_advice, package_advice
 from rooflight.hardware.surroundings import Surroundings
+from rooflight.hardware.visible import visible_gpus
 
 LOW_LIMIT = 0.97  # of the default power limit: less costs speed that one can measure
 LEAST_GAIN = (
@@ -143,13 +144,20 @@ def _lacks_bfloat16(gpu: Gpu, spec: GpuSpec | None) -> bool:
 
 def _hidden(machine: Machine, around: Surroundings) -> Iterator[Advice]:
     for name, vendor in VISIBILITY.items():
-        value, count = around.variables.get(name), sum(gpu.vendor == vendor for gpu in machine.gpus)
-        if value is not None and len([word for word in value.split(",") if word not in ("", "-1")]) < count:
+        value, gpus = around.variables.get(name), [gpu for gpu in machine.gpus if gpu.vendor == vendor]
+        if value is not None and (seen := _seen(gpus, value)) < len(gpus):
             yield Advice(
                 about=name,
-                problem=f"{name}={value!r} hides GPUs from programs; the driver has {count}.",
+                problem=f"{name}={value!r} hides GPUs from programs: they see {seen} of {len(gpus)}.",
                 action=f"Unset {name} to use all of them.",
             )
+
+
+def _seen(gpus: Sequence[Gpu], value: str) -> int:
+    """How many GPUs programs see; MIG instances, and UUIDs that the driver does not tell, are taken at their word."""
+    if value.startswith("MIG-") or ("GPU-" in value and any(gpu.uuid is None for gpu in gpus)):
+        return len([word for word in value.split(",") if word.strip()])
+    return len(visible_gpus(gpus, value))
 
 
 def _mixed(machine: Machine) -> Iterator[Advice]:

@@ -10,7 +10,7 @@ from rooflight.hardware.found import FoundGpus
 from rooflight.hardware.intel import intel_gpus
 from rooflight.hardware.jetson import jetson_gpus
 from rooflight.hardware.nvidia import nvidia_gpus
-from rooflight.hardware.nvml import pynvml_or_none
+from rooflight.hardware.nvml import import_pynvml
 
 
 def detect_gpus(root: Path = Path("/"), nvml: Any = None, cpu_model: str = "") -> FoundGpus:
@@ -20,7 +20,9 @@ def detect_gpus(root: Path = Path("/"), nvml: Any = None, cpu_model: str = "") -
     nvml       the module pynvml, or something with its functions; None: pynvml
     cpu_model  the processor's name, which on Apple silicon is the GPU's too
     """
-    nvidia = nvidia_gpus(nvml or pynvml_or_none(), driver_loaded=(root / "proc/driver/nvidia").exists())
+    pynvml, failure = (nvml, "") if nvml else import_pynvml()
+    loaded = (root / "proc/driver/nvidia").exists()
+    nvidia = nvidia_gpus(pynvml, driver_loaded=loaded, import_failure=failure)
     if not nvidia.gpus:
         jetson = jetson_gpus(root)
         nvidia = jetson if jetson.gpus else nvidia

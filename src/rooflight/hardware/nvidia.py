@@ -5,7 +5,18 @@ from typing import Any
 
 from rooflight.core.types import Gpu, GpuState, PcieLink
 from rooflight.hardware.found import FoundGpus
-from rooflight.hardware.nvml import DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, Questions, text
+from rooflight.hardware.nvml import (
+    DRIVER_NOT_LOADED,
+    FAILURES,
+    LIBRARY_NOT_FOUND,
+    Questions,
+    figure,
+    flag,
+    part,
+    reason,
+    text,
+    whole,
+)
 
 # FP32 cores of one SM, by compute capability. From CUDA's samples, Common/helper_cuda.h, and the tuning guides.
 CORES_PER_SM = {
@@ -33,44 +44,55 @@ THROTTLE_REASONS = {
 _SPECIFIC_SLOWDOWN = 0x040 | 0x080  # set together with the general 0x008
 
 _SM_CLOCK, _MEMORY_CLOCK, _GPU_TEMPERATURE, _POWER_INSTANT = 1, 2, 0, 186
-_MOST_NVLINKS = 36
+_MOST_NVLINKS, _MOST_GPUS, _MOST_INSTANCES = 36, 1024, 64
 
 
-def nvidia_gpus(nvml: Any, *, driver_loaded: bool) -> FoundGpus:
+def nvidia_gpus(nvml: Any, *, driver_loaded: bool, import_failure: str = "") -> FoundGpus:
     """Every GPU that NVML lists, in its order (by PCI bus, which CUDA follows only with CUDA_DEVICE_ORDER=PCI_BUS_ID).
 
-    nvml           the module pynvml, or something with its functions; None: not installed
-    driver_loaded  whether the kernel has NVIDIA's driver: without it, a missing NVML is no news
+    nvml            the module pynvml, or something with its functions; None: not installed, or not to be imported
+    driver_loaded   whether the kernel has NVIDIA's driver: without it, a missing NVML is no news
+    import_failure  why pynvml, which is installed, cannot be imported
     """
+    if nvml is None and import_failure:
+        return FoundGpus(notes=(f"nvidia-ml-py is installed but does not import: {import_failure}.",))
     if nvml is None:
         return FoundGpus(
             notes=("NVIDIA's driver is loaded, but nvidia-ml-py is not installed.",) if driver_loaded else ()
         )
     try:
         nvml.nvmlInit()
-    except Exception as error:
+    except FAILURES as error:
         expected = getattr(error, "value", None) in (LIBRARY_NOT_FOUND, DRIVER_NOT_LOADED)
         if expected and not driver_loaded:
             return FoundGpus()
-        return FoundGpus(notes=(f"NVIDIA's driver cannot be asked: {error}.",))
+        return FoundGpus(notes=(f"NVIDIA's driver cannot be asked: {reason(error)}.",))
     try:
         return _all_gpus(nvml)
     finally:
-        with contextlib.suppress(Exception):  # everything has been asked by now
+        with contextlib.suppress(*FAILURES):  # everything has been asked by now
             nvml.nvmlShutdown()
 
 
 def _all_gpus(nvml: Any) -> FoundGpus:
     system = Questions("NVIDIA's driver")
-    cuda = system.ask("its newest CUDA", lambda: nvml.nvmlSystemGetCudaDriverVersion_v2())
-    driver = text(system.ask("its version", lambda: nvml.nvmlSystemGetDriverVersion()))
-    count = system.ask("the number of GPUs", lambda: nvml.nvmlDeviceGetCount()) or 0
-    asked = [_gpu(nvml, index, driver) for index in range(count)]
+    cuda = system.ask("its newest CUDA", lambda: whole(nvml.nvmlSystemGetCudaDriverVersion_v2()))
+    driver = system.ask("its version", lambda: text(nvml.nvmlSystemGetDriverVersion()))
+    count = system.ask("the number of GPUs", lambda: whole(nvml.nvmlDeviceGetCount(), most=_MOST_GPUS)) or 0
+    asked = [_gpu_or_note(nvml, index, driver) for index in range(count)]
     return FoundGpus(
         gpus=tuple(gpu for gpu, _ in asked if gpu is not None),
         cuda_driver_version=f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None,
         notes=(*system.notes(), *(note for _, notes in asked for note in notes)),
     )
+
+
+def _gpu_or_note(nvml: Any, index: int, driver: str | None) -> tuple[Gpu | None, tuple[str, ...]]:
+    """The net below the questions: what goes wrong with one GPU, in whatever way, leaves the others to be told."""
+    try:
+        return _gpu(nvml, index, driver)
+    except Exception as error:
+        return None, (f"GPU {index}: what the driver tells cannot be used ({reason(error)}).",)
 
 
 def _gpu(nvml: Any, index: int, driver: str | None) -> tuple[Gpu | None, tuple[str, ...]]:
@@ -80,35 +102,31 @@ def _gpu(nvml: Any, index: int, driver: str | None) -> tuple[Gpu | None, tuple[s
     handle = ask("anything", lambda: nvml.nvmlDeviceGetHandleByIndex(index))
     if handle is None:
         return None, questions.notes() or (f"GPU {index}: the driver lists it but does not let it be asked.",)
-    memory = ask("the memory", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-    capability = _capability(ask("the compute capability", lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle)))
-    cores = ask("the number of cores", lambda: nvml.nvmlDeviceGetNumGpuCores(handle))
-    ecc = ask("whether ECC is on", lambda: nvml.nvmlDeviceGetCurrentEccMode(handle))
-    pci = ask("the PCI address", lambda: nvml.nvmlDeviceGetPciInfo(handle))
-    state = _state(nvml, handle, ask)
+    memory = ask("the memory", lambda: _memory(nvml, handle))
+    capability = ask("the compute capability", lambda: _capability(nvml.nvmlDeviceGetCudaComputeCapability(handle)))
     gpu = Gpu(
         index=index,
-        name=text(ask("the name", lambda: nvml.nvmlDeviceGetName(handle))) or "unknown NVIDIA GPU",
+        name=ask("the name", lambda: text(nvml.nvmlDeviceGetName(handle))) or "unknown NVIDIA GPU",
         vendor="nvidia",
-        memory_bytes=None if memory is None else int(memory.total),
-        free_bytes=None if memory is None else int(memory.free),
+        memory_bytes=memory[0] if memory else None,
+        free_bytes=memory[1] if memory else None,
         compute_capability=capability,
         target=capability,
         driver_version=driver,
-        units=_units(cores, capability),
-        uuid=text(ask("the UUID", lambda: nvml.nvmlDeviceGetUUID(handle))),
-        pci_address=text(None if pci is None else pci.busId),
-        power_limit_watts=_watts(ask("the power limit", lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))),
-        default_power_limit_watts=_watts(
-            ask("the default power limit", lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle))
+        units=ask("the number of cores", lambda: _units(nvml.nvmlDeviceGetNumGpuCores(handle), capability)),
+        uuid=ask("the UUID", lambda: text(nvml.nvmlDeviceGetUUID(handle))),
+        pci_address=ask("the PCI address", lambda: text(part(nvml.nvmlDeviceGetPciInfo(handle), "busId"))),
+        power_limit_watts=ask("the power limit", lambda: _watts(nvml.nvmlDeviceGetEnforcedPowerLimit(handle))),
+        default_power_limit_watts=ask(
+            "the default power limit", lambda: _watts(nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle))
         ),
-        max_core_clock_hz=_hertz(ask("the highest clock", lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, _SM_CLOCK))),
+        max_core_clock_hz=ask("the highest clock", lambda: _hertz(nvml.nvmlDeviceGetMaxClockInfo(handle, _SM_CLOCK))),
         pcie=_pcie(nvml, handle, ask),
         nvlinks=_nvlinks(nvml, handle),
         mig=_mig(nvml, handle, ask),
-        ecc=None if ecc is None else bool(ecc),
+        ecc=ask("whether ECC is on", lambda: flag(nvml.nvmlDeviceGetCurrentEccMode(handle))),
         unified_memory=capability in UNIFIED_MEMORY and "the memory" in questions.unsupported,
-        state=state,
+        state=_state(nvml, handle, ask),
     )
     return gpu, questions.notes()
 
@@ -119,39 +137,51 @@ def nvidia_state(nvml: Any, handle: Any) -> GpuState:
 
 
 def _state(nvml: Any, handle: Any, ask: Any) -> GpuState:
-    memory = ask("the memory", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-    load = ask("the load", lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
-    degrees = ask("the temperature", lambda: nvml.nvmlDeviceGetTemperature(handle, _GPU_TEMPERATURE))
+    memory = ask("the memory", lambda: _memory(nvml, handle))
     return GpuState(
-        free_bytes=None if memory is None else int(memory.free),
-        core_clock_hz=_hertz(ask("the clock", lambda: nvml.nvmlDeviceGetClockInfo(handle, _SM_CLOCK))),
-        memory_clock_hz=_hertz(ask("the memory clock", lambda: nvml.nvmlDeviceGetClockInfo(handle, _MEMORY_CLOCK))),
+        free_bytes=memory[1] if memory else None,
+        core_clock_hz=ask("the clock", lambda: _hertz(nvml.nvmlDeviceGetClockInfo(handle, _SM_CLOCK))),
+        memory_clock_hz=ask("the memory clock", lambda: _hertz(nvml.nvmlDeviceGetClockInfo(handle, _MEMORY_CLOCK))),
         power_watts=_power(nvml, handle, ask),
-        temperature_celsius=None if degrees is None else float(degrees),
-        busy=None if load is None else load.gpu / 100,
-        throttled_by=_throttled_by(ask("what slows it", lambda: _event_reasons(nvml, handle))),
+        temperature_celsius=ask(
+            "the temperature", lambda: figure(nvml.nvmlDeviceGetTemperature(handle, _GPU_TEMPERATURE))
+        ),
+        busy=ask("the load", lambda: figure(part(nvml.nvmlDeviceGetUtilizationRates(handle), "gpu"), most=100) / 100),
+        throttled_by=ask("what slows it", lambda: _throttled_by(_event_reasons(nvml, handle))),
     )
+
+
+def _memory(nvml: Any, handle: Any) -> tuple[int, int]:
+    """(all, free) in bytes."""
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    total = whole(part(memory, "total"), least=1)
+    return total, whole(part(memory, "free"), most=total)
 
 
 def _power(nvml: Any, handle: Any, ask: Any) -> float | None:
     """Watts now. nvmlDeviceGetPowerUsage averages over a second since Ampere: the instantaneous field goes first."""
-    values = ask("the power", lambda: nvml.nvmlDeviceGetFieldValues(handle, [_POWER_INSTANT]))
-    if values is not None and values[0].nvmlReturn == 0:
-        return _watts(values[0].value.uiVal)
-    return _watts(ask("the power", lambda: nvml.nvmlDeviceGetPowerUsage(handle)))
+    instant = ask("the power", lambda: _instant_power(nvml, handle))
+    if instant is not None:
+        return float(instant)
+    averaged: float | None = ask("the power", lambda: _watts(nvml.nvmlDeviceGetPowerUsage(handle)))
+    return averaged
+
+
+def _instant_power(nvml: Any, handle: Any) -> float | None:
+    """The field; None where it is not supported, which each field tells for itself."""
+    value = nvml.nvmlDeviceGetFieldValues(handle, [_POWER_INSTANT])[0]
+    return _watts(part(part(value, "value"), "uiVal")) if part(value, "nvmlReturn") == 0 else None
 
 
 def _event_reasons(nvml: Any, handle: Any) -> int:
     """The bits under their new name, or the old one with drivers before 535."""
     try:
-        return int(nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
+        return whole(nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
     except Exception:
-        return int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+        return whole(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
 
 
-def _throttled_by(bits: int | None) -> tuple[str, ...] | None:
-    if bits is None:
-        return None
+def _throttled_by(bits: int) -> tuple[str, ...]:
     if bits & _SPECIFIC_SLOWDOWN:
         bits &= ~0x008
     return tuple(word for bit, word in THROTTLE_REASONS.items() if bits & bit)
@@ -159,10 +189,10 @@ def _throttled_by(bits: int | None) -> tuple[str, ...] | None:
 
 def _pcie(nvml: Any, handle: Any, ask: Any) -> PcieLink | None:
     link = PcieLink(
-        generation=ask("the PCIe link", lambda: nvml.nvmlDeviceGetCurrPcieLinkGeneration(handle)),
-        lanes=ask("the PCIe link", lambda: nvml.nvmlDeviceGetCurrPcieLinkWidth(handle)),
-        max_generation=ask("the PCIe link", lambda: nvml.nvmlDeviceGetMaxPcieLinkGeneration(handle)),
-        max_lanes=ask("the PCIe link", lambda: nvml.nvmlDeviceGetMaxPcieLinkWidth(handle)),
+        generation=ask("the PCIe link", lambda: whole(nvml.nvmlDeviceGetCurrPcieLinkGeneration(handle))),
+        lanes=ask("the PCIe link", lambda: whole(nvml.nvmlDeviceGetCurrPcieLinkWidth(handle))),
+        max_generation=ask("the PCIe link", lambda: whole(nvml.nvmlDeviceGetMaxPcieLinkGeneration(handle))),
+        max_lanes=ask("the PCIe link", lambda: whole(nvml.nvmlDeviceGetMaxPcieLinkWidth(handle))),
     )
     known = (link.generation, link.lanes, link.max_generation, link.max_lanes)
     return link if any(each is not None for each in known) else None
@@ -173,45 +203,51 @@ def _nvlinks(nvml: Any, handle: Any) -> int | None:
     up: list[bool] = []
     for link in range(_MOST_NVLINKS):
         try:
-            up.append(bool(nvml.nvmlDeviceGetNvLinkState(handle, link)))
-        except Exception:
+            up.append(flag(nvml.nvmlDeviceGetNvLinkState(handle, link)))
+        except FAILURES:
             break
     return sum(up) if up else None
 
 
 def _mig(nvml: Any, handle: Any, ask: Any) -> tuple[str, ...] | None:
     """Names of the GPU's MIG instances: () when MIG is off, None where the GPU has no MIG."""
-    mode = ask("the MIG mode", lambda: nvml.nvmlDeviceGetMigMode(handle))
-    if mode is None:
+    on = ask("the MIG mode", lambda: flag(nvml.nvmlDeviceGetMigMode(handle)[0]))  # now, and after a restart
+    if on is None:
         return None
-    if not mode[0]:
+    if not on:
         return ()
+    most = ask(
+        "the number of MIG instances", lambda: whole(nvml.nvmlDeviceGetMaxMigDeviceCount(handle), most=_MOST_INSTANCES)
+    )
     names = []
-    for place in range(ask("the number of MIG instances", lambda: nvml.nvmlDeviceGetMaxMigDeviceCount(handle)) or 0):
+    for place in range(most or 0):
         name = ask("the MIG instances", lambda place=place: _mig_name(nvml, handle, place))
         if name:
             names.append(name)
     return tuple(names) or ("no instance that this process may use",)
 
 
-def _mig_name(nvml: Any, handle: Any, place: int) -> str | None:
+def _mig_name(nvml: Any, handle: Any, place: int) -> str:
     """Places without an instance answer "not found"."""
     return text(nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)))
 
 
-def _capability(pair: tuple[int, int] | None) -> str | None:
-    return f"{pair[0]}.{pair[1]}" if pair else None
+def _capability(pair: Any) -> str:
+    """(9, 0) → "9.0"."""
+    major, minor = pair
+    return f"{whole(major)}.{whole(minor)}"
 
 
-def _units(cores: int | None, capability: str | None) -> int | None:
+def _units(cores: Any, capability: str | None) -> int | None:
+    """SMs; None where nobody says how many cores one has."""
     per_sm = CORES_PER_SM.get(capability or "")
-    return cores // per_sm if cores and per_sm else None
+    return whole(cores) // per_sm or None if per_sm else None
 
 
-def _watts(milliwatts: int | None) -> float | None:
+def _watts(milliwatts: Any) -> float | None:
     """NVML counts in milliwatts; 0 is what some boards without a sensor or limit say."""
-    return milliwatts / 1000 if milliwatts else None
+    return figure(milliwatts) / 1000 or None
 
 
-def _hertz(megahertz: int | None) -> float | None:
-    return megahertz * 1e6 if megahertz is not None else None
+def _hertz(megahertz: Any) -> float:
+    return figure(megahertz) * 1e6

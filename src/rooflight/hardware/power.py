@@ -14,7 +14,7 @@ from rooflight.hardware.amd import amd_state
 from rooflight.hardware.amd_smi import import_amdsmi, smi_address, smi_joules
 from rooflight.hardware.intel import intel_state
 from rooflight.hardware.nvidia import nvidia_state
-from rooflight.hardware.nvml import pynvml_or_none
+from rooflight.hardware.nvml import FAILURES, figure, pynvml_or_none, reason
 from rooflight.hardware.rapl import cpu_state, rapl_zones
 from rooflight.hardware.sysfs import sensor
 from rooflight.hardware.visible import driver_gpu
@@ -77,7 +77,10 @@ class SampledMeter:
             self._sample()
 
     def _sample(self) -> None:
-        watts = self.state().power_watts
+        try:
+            watts = self.state().power_watts
+        except Exception:  # in the thread nobody would hear of it, and the meter would stand still
+            watts = None
         with self._lock:
             now = time.monotonic()
             if watts is not None and self._watts is not None:
@@ -158,18 +161,18 @@ def _nvidia_meter(gpu: Gpu, nvml: Any) -> tuple[Meter | None, str]:
         return None, "nvidia-ml-py is not installed"
     try:
         nvml.nvmlInit()
-    except Exception as error:
-        return None, f"NVIDIA's driver cannot be asked: {error}"
+    except FAILURES as error:
+        return None, f"NVIDIA's driver cannot be asked: {reason(error)}"
     try:
         handle = nvml.nvmlDeviceGetHandleByUUID(gpu.uuid) if gpu.uuid else nvml.nvmlDeviceGetHandleByIndex(gpu.index)
-    except Exception as error:
+    except FAILURES as error:
         nvml.nvmlShutdown()
-        return None, f"{gpu.name} cannot be asked: {error}"
+        return None, f"{gpu.name} cannot be asked: {reason(error)}"
 
     def counted() -> float | None:
         try:
-            return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000  # counted in millijoules
-        except Exception:
+            return figure(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000  # counted in millijoules
+        except FAILURES:
             return None
 
     state = partial(nvidia_state, nvml, handle)

@@ -17,9 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rooflight.core.codec import from_plain, to_plain
+from rooflight.core.errors import ConfigError
 from rooflight.core.types import Framework
 from rooflight.hardware.probed import PROBES
 
+UNREADABLE = "its answer could not be read"
 PROGRAM = Path(__file__).with_name("probed.py")
 
 # So that a probe leaves the GPU's memory to those who need it, and TensorFlow its log to itself.
@@ -50,10 +53,11 @@ def probe(
 
 def _joined(framework: Framework, answer: Mapping[str, Any]) -> Framework:
     """The answer over what the metadata said; what the package did not say stays as it was."""
-    said: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in answer.items() if value is not None
-    }
-    return dataclasses.replace(framework, **said)
+    said = {key: value for key, value in answer.items() if value is not None}
+    try:
+        return from_plain(Framework, to_plain(framework) | said)
+    except ConfigError:  # a package of another kind under that name
+        return dataclasses.replace(framework, error=UNREADABLE)
 
 
 class _Probe:
@@ -92,9 +96,9 @@ class _Probe:
             return {"error": f"{_ended(code)}: {self._last_complaint()}"}
         try:
             said = json.loads(self.output.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
-        return said if isinstance(said, dict) else {"error": "its answer could not be read"}
+        return said if isinstance(said, dict) else {"error": UNREADABLE}
 
     def _kill(self) -> None:
         """The process and all that it started."""

@@ -33,7 +33,7 @@ def driver_gpu(gpus: Sequence[Gpu], kind: str, index: int, variables: Mapping[st
         if name in variables and not (
             name == "CUDA_VISIBLE_DEVICES" and vendor == "amd" and "HIP_VISIBLE_DEVICES" in variables
         ):
-            visible = _chosen(visible, variables[name])
+            visible = visible_gpus(visible, variables[name])
     if index >= len(visible):
         return None, f"the driver has no GPU that is {kind}:{index}"
     return visible[index], ""
@@ -45,18 +45,27 @@ def _same_order(gpus: Sequence[Gpu], variables: Mapping[str, str]) -> bool:
     return named or variables.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({gpu.name for gpu in gpus}) <= 1
 
 
-def _chosen(gpus: Sequence[Gpu], value: str) -> list[Gpu]:
-    """`2,0` or `GPU-8f6,GPU-36c` (the beginning of a UUID is enough); what comes after an unknown one is not seen."""
-    chosen = []
-    for word in filter(None, (word.strip() for word in value.split(","))):
-        if word.isdecimal() and int(word) < len(gpus):
-            chosen.append(gpus[int(word)])
-            continue
-        named = [gpu for gpu in gpus if _uuid(gpu).startswith(_plain(word))]
-        if len(named) != 1:
+def visible_gpus(gpus: Sequence[Gpu], value: str) -> list[Gpu]:
+    """`2,0` or `GPU-8f6,GPU-36c` (the beginning of a UUID is enough), as CUDA and PyTorch read it.
+
+    What comes after an unknown or an empty one is not seen; with one named twice, nothing is.
+    """
+    chosen: list[Gpu] = []
+    for word in (word.strip() for word in value.split(",")):
+        named = _named(gpus, word)
+        if named is None:
             break
-        chosen += named
+        if named in chosen:
+            return []
+        chosen.append(named)
     return chosen
+
+
+def _named(gpus: Sequence[Gpu], word: str) -> Gpu | None:
+    if word.isascii() and word.isdecimal():
+        return gpus[int(word)] if len(word) < 10 and int(word) < len(gpus) else None
+    begun = [gpu for gpu in gpus if _uuid(gpu).startswith(_plain(word))]
+    return begun[0] if len(begun) == 1 else None
 
 
 def _uuid(gpu: Gpu) -> str:
