@@ -143,6 +143,25 @@ def test_attention_is_the_kernel_that_torch_picks(model: Attention, dtype: str, 
     assert all(op.dtype == dtype for op in found)
 
 
+class GroupedQueries(Attention):
+    """Four heads of queries, two of keys and values."""
+
+    def __init__(self, enable_gqa: bool) -> None:
+        super().__init__()
+        self.enable_gqa = enable_gqa
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.project(x).unflatten(-1, (3, 4, self.size)).permute(2, 0, 3, 1, 4)
+        k, v = (k[:, :2], v[:, :2]) if self.enable_gqa else (k[:, :1], v[:, :1])
+        out: Tensor = F.scaled_dot_product_attention(q, k, v, enable_gqa=self.enable_gqa)
+        return out.sum((1, 2, 3)).unsqueeze(-1)
+
+
+def test_fewer_heads_of_keys_are_fused_if_the_model_says_so() -> None:
+    assert [op.name for op in attention(GroupedQueries(True), dtype="bfloat16")] == FLASH
+    assert attention(GroupedQueries(False), dtype="bfloat16") == []  # one head, broadcast: separate products
+
+
 class Words(nn.Module):
     def __init__(self, kind: type[nn.RNNBase], **settings: Any) -> None:
         super().__init__()

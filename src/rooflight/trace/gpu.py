@@ -126,13 +126,15 @@ def _attention(
     """The kernel that PyTorch picks on a GPU from sm_80 on: flash, else memory-efficient, else separate products."""
     query, key, value = _as_product((query, key, value))
     size, four = query.shape[-1], query.dim() == key.dim() == value.dim() == 4
-    aligned = size % (8 if _is_half(query) else 4) == 0
+    same_batch = four and query.shape[0] == key.shape[0] == value.shape[0]
+    same_heads = same_batch and query.shape[1] == key.shape[1] == value.shape[1]
+    plain = attn_mask is None and _is_half(query) and size == value.shape[-1] <= 256
     out: Tensor
-    if four and size == value.shape[-1] <= 256 and attn_mask is None and _is_half(query):
+    if plain and (same_heads or (same_batch and enable_gqa)):
         padded = [F.pad(x, (0, -size % 8)) if size % 8 else x for x in (query, key, value)]
         out = aten._scaled_dot_product_flash_attention(*padded, dropout_p, is_causal, scale=scale or size**-0.5)[0]
         return out[..., :size] if size % 8 else out
-    if four and aligned and query.shape[1] == key.shape[1] == value.shape[1]:
+    if same_heads and size % (8 if _is_half(query) else 4) == 0:
         bias = _bias(attn_mask, query, key)
         keep = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value, bias) if x is not None)
         arguments = (query, key, value, bias, keep, dropout_p, is_causal)

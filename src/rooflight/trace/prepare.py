@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,9 +44,13 @@ class Lora(nn.Module):
 
     def __init__(self, base: nn.Module, features: tuple[int, int], rank: int, weight: Tensor) -> None:
         super().__init__()
-        self.base, self.weight = base, weight  # models ask a layer for its weight's dtype
+        self.base = base
         self.down = nn.Parameter(torch.empty(rank, features[0], dtype=weight.dtype))
         self.up = nn.Parameter(torch.empty(features[1], rank, dtype=weight.dtype))
+
+    def __getattr__(self, name: str) -> Any:
+        """Some models read a layer's weight or bias: they get the base's."""
+        return super().__getattr__(name) if name in ("base", "down", "up") else getattr(self.base, name)
 
     def forward(self, x: Tensor) -> Tensor:
         total: Tensor = self.base(x) + F.linear(F.linear(x, self.down), self.up)

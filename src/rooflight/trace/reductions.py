@@ -62,7 +62,8 @@ def _pool_backward(call: Call) -> Cost:
 
 
 REDUCTIONS: Mapping[str, Rule] = {
-    **_all(0, "any all topk sort argsort argmax argmin bucketize searchsorted nll_loss_forward nll_loss2d_forward"),
+    **_all(0, "any all topk sort argsort argmax argmin bucketize searchsorted histc bincount"),
+    **_all(0, "nll_loss_forward nll_loss2d_forward"),
     **_all(1, "sum mean amax amin max min aminmax prod cumsum cumprod cummax cummin nansum"),
     **_all(3, "var std var_mean std_mean linalg_vector_norm norm logsumexp _logcumsumexp _weight_norm_interface"),
     **_all(4, "_weight_norm_interface_backward _softmax_backward_data _log_softmax_backward_data"),
