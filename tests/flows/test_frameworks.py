@@ -123,7 +123,10 @@ def test_nothing_that_ran_is_a_clear_no() -> None:
         ({"batch": 0}, "--batch 0"),
         ({"rounds": 0}, "--rounds 0"),
         ({"seconds": 0.0}, "--seconds 0"),
-        ({"out": Path("no/such/folder/x.json")}, "is no folder"),
+        ({"limit_seconds": float("inf")}, "--limit inf"),
+        ({"limit_seconds": 1e300}, "--limit 1e"),
+        ({"seconds": float("nan")}, "--seconds nan"),
+        ({"out": Path("no/such/folder/x.json")}, "no such folder"),
         ({"device": "cuda:9"}, "--device cuda:9"),
     ],
 )

@@ -210,7 +210,7 @@ def test_the_command_for_real(loadgen: bool, tmp_path: Path) -> None:
         ({"target_latency_seconds": -1.0}, "--target-latency-ms -1000"),
         ({"target": "cmn"}, "no model 'cmn'"),
         ({"target": "lstm", "runtime": "onnx"}, "takes token ids"),
-        ({"out": Path("no/such/folder/x.json")}, "is no folder"),
+        ({"out": Path("no/such/folder/x.json")}, "no such folder"),
     ],
 )
 def test_wrong_input_is_said_before_anything_runs(settings: dict[str, object], sentence: str) -> None:

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
-from rooflight.core.files import refuse_unwritable, write_file
+from rooflight.core.files import refuse_unwritable
 from rooflight.core.roofs import OperatorRate, Operators
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Machine, Trace, Workload
 from rooflight.core.units import show_bytes_per_second, show_flops_per_second, show_percent, show_seconds
+from rooflight.flows.answer import keep_answer
 from rooflight.flows.bench_roofs import last_cache_bytes
 from rooflight.flows.roof import device_name, find_roof
 
@@ -84,9 +84,7 @@ def bench_ops(
         rows=rows,
         notes=notes,
     )
-    if out is not None:
-        write_file(out, to_json(answer) + "\n")
-    return Report(answer=answer, tables=_tables(rows), notes=notes)
+    return keep_answer(Report(answer=answer, tables=_tables(rows), notes=notes), out)
 
 
 def device_roof(

@@ -12,13 +12,14 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from rooflight.core.benches import FrameworkComparison, FrameworkRow, FrameworkRun, NotRun, Ratio
-from rooflight.core.codec import from_plain, to_json
+from rooflight.core.codec import from_plain
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import ConfigError, nearest
-from rooflight.core.files import write_file
+from rooflight.core.errors import ConfigError, nearest, refuse_seconds
+from rooflight.core.files import refuse_unwritable
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Measurement
 from rooflight.core.units import show_bytes, show_rate, show_seconds
+from rooflight.flows.answer import keep_answer
 from rooflight.flows.roof import device_name
 
 REFERENCE = "rooflight"
@@ -124,8 +125,11 @@ def frameworks(
         }
         for number in range(1, rounds + 1):
             answer = _round(answer, number, present, task, gpu, limit_seconds, console)
-            if out:
-                write_file(out, to_json(answer) + "\n")
+            report = keep_answer(_report(answer), out)  # after each round: an hour's work may be stopped
+    return report
+
+
+def _report(answer: FrameworkComparison) -> Report:
     return Report(answer=answer, tables=_tables(answer), notes=_notes(answer), exit_code=0 if answer.rows else 1)
 
 
@@ -306,7 +310,9 @@ def _check(batch: int | None, rounds: int, seconds: float, limit_seconds: float,
         raise ConfigError(f"--batch {batch}: it must be 1 or more.")
     if rounds < 1:
         raise ConfigError(f"--rounds {rounds}: it must be 1 or more.")
-    if not 0 < seconds < limit_seconds:
-        raise ConfigError(f"--seconds {seconds:g}: it must be above 0 and below --limit ({limit_seconds:g}).")
-    if out and not out.resolve().parent.is_dir():
-        raise ConfigError(f"--out {out}: {out.parent} is no folder.")
+    refuse_seconds("--seconds", seconds)
+    refuse_seconds("--limit", limit_seconds)
+    if seconds >= limit_seconds:
+        raise ConfigError(f"--seconds {seconds:g}: it must be below --limit ({limit_seconds:g}).")
+    if out:
+        refuse_unwritable(out)
