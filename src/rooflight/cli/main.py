@@ -4,14 +4,16 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 
 from rooflight.core.codec import to_json
 from rooflight.core.errors import RooflightError
-from rooflight.core.tables import Report, printable, text
+from rooflight.core.tables import WIDTH, Report, printable, text
 
+LEAST_WIDTH = 40  # a narrower terminal wraps by itself
 INTERRUPTED = 130  # as shells count SIGINT
 
 
@@ -47,12 +49,19 @@ def run(arguments: list[str]) -> int:
 
 def _print(report: Report, *, as_json: bool) -> int:
     try:
-        print(to_json(report.answer) if as_json else text(report), flush=True)
+        print(to_json(report.answer) if as_json else text(report, width=_width()), flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again as it exits
         if not isinstance(error, BrokenPipeError):  # a reader that has seen enough is no fault
             return _fail(f"the answer could not be written to stdout: {error.strerror}.")
     return report.exit_code
+
+
+def _width() -> int:
+    """Cells of the terminal's line."""
+    if not sys.stdout.isatty():
+        return WIDTH
+    return max(LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
 
 
 def _stop(number: int, frame: object) -> None:

@@ -11,11 +11,11 @@ from rooflight.core.console import Console, Silent
 from rooflight.core.files import refuse_unwritable
 from rooflight.core.roofs import OperatorRate, Operators
 from rooflight.core.tables import Report, Table
-from rooflight.core.types import Machine, Trace, Workload
+from rooflight.core.types import Machine, Measurement, Trace, Workload
 from rooflight.core.units import show_bytes_per_second, show_flops_per_second, show_percent, show_seconds
 from rooflight.flows.answer import keep_answer
 from rooflight.flows.bench_roofs import last_cache_bytes
-from rooflight.flows.roof import device_name, find_roof
+from rooflight.flows.roof import device_name, find_roof, too_low
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +74,7 @@ def bench_ops(
         load,
         *skipped,
         *_vector_note(where, rows),
+        *too_low("a share", (row.share for row in rows)),
     )
     answer = Operators(
         device=name,
@@ -88,7 +89,13 @@ def bench_ops(
 
 
 def device_roof(
-    device: torch.device, machine: Machine, dtypes: tuple[str, ...], *, calibration: str, console: Console
+    device: torch.device,
+    machine: Machine,
+    dtypes: tuple[str, ...],
+    *,
+    calibration: str,
+    console: Console,
+    observe: Callable[[Measurement], object] = lambda measurement: None,
 ) -> Roof:
     """The device's roof, with the bandwidth of its last cache."""
     from importlib.util import find_spec
@@ -97,7 +104,7 @@ def device_roof(
     from rooflight.bench.timing import measure_load
     from rooflight.bench.variants import Roof
 
-    spec = find_roof(device, machine, dtypes, console=console, calibration=calibration)
+    spec = find_roof(device, machine, dtypes, console=console, calibration=calibration, observe=observe)
     inside = cache_set_bytes(device, last_cache_bytes(device, machine))
     if inside is None or (device.type == "cuda" and find_spec("triton") is None):
         return Roof(spec=spec)
