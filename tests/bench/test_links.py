@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from rooflight.bench.links import BUS_FACTOR, Exchange, LinksTask, RanksAnswer, _agree_that_right, pattern
+from rooflight.bench.links import BUS_FACTOR, Exchange, LinksTask, RanksAnswer, _agree_that_right, join, pattern
 from rooflight.bench.ranks import failed_rank, run_ranks
 from rooflight.core.codec import read_json, to_json
 from rooflight.core.errors import BackendError
@@ -30,9 +30,14 @@ def test_sums_of_the_pattern_are_exact_in_float32_for_a_thousand_ranks() -> None
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_every_collective_over_gloo(ranks: int, tmp_path: Path) -> None:
+def test_every_collective_over_gloo(ranks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = LinksTask(backend="gloo", sizes=(8, 5000), limit_seconds=60.0, answer=str(tmp_path / "answer.json"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     run_ranks("rooflight.bench.links", to_json(task, indent=None), ranks=ranks, seconds=120)
+    assert list(temporary.iterdir()) == []  # torchrun's logs go with it
     found = read_json(RanksAnswer, tmp_path / "answer.json")
     assert found.ranks == ranks
     absent = {each.what for each in found.not_run}
@@ -120,6 +125,14 @@ def command_line(path: Path) -> str:
 
 def test_what_torchrun_does_not_name_is_left_to_the_last_words() -> None:
     assert failed_rank("Traceback\nOSError: no port\n") is None
+
+
+def test_a_rank_that_nobody_joins_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BackendError, match=r"rank 1 could not join 2 ranks at 127\.0\.0\.1:1: "):
+        join("gloo", 1.0)
 
 
 @pytest.mark.multi_gpu

@@ -44,6 +44,11 @@ def test_single_stream() -> None:
     assert (found.samples_per_query, found.target_latency_seconds, found.seconds) == (1, None, 2.5)
 
 
+def test_a_figure_with_a_negative_exponent_is_read() -> None:
+    said = (RECORDED / "single-stream-valid.txt").read_text().replace("458.13", "4.5813e-05")
+    assert read_summary(said, task("SingleStream"), 2.5).samples_per_second == pytest.approx(4.5813e-05)
+
+
 def test_multi_stream_has_no_rate_of_its_own() -> None:
     found = read("multi-stream-valid.txt", "MultiStream")
     assert found.valid

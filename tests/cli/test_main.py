@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,64 @@ def test_stopping_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr("rooflight.flows.info.info", stop)
     assert run(["info"]) == 130
     assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+@pytest.mark.parametrize(
+    ("ignored", "code"), [(False, 130), (True, 0)], ids=["a terminal that closes", "under nohup"]
+)
+def test_a_hangup_ends_a_command_as_ctrl_c_does(ignored: bool, code: int) -> None:
+    program = (
+        "import os, signal, sys\n"
+        f"signal.signal(signal.SIGHUP, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
+        "from rooflight.cli import main\n"
+        "main._print = lambda *_, **__: os.kill(os.getpid(), signal.SIGHUP) or 0\n"
+        "main.main(['info', '--quick'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "place", ["rooflight.cli.app.parse", "rooflight.cli.main.to_json"], ids=["while it starts", "while it prints"]
+)
+def test_ctrl_c_at_any_time_is_one_sentence(
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, stop)
+    assert run(["info", "--quick", "--json"]) == 130
+    assert capsys.readouterr().err == "rooflight: stopped.\n"
+
+
+def test_ctrl_c_while_python_imports_the_commands_is_one_sentence() -> None:
+    program = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from rooflight.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "rooflight: stopped.\n")
+
+
+def test_the_advice_names_no_flag_that_the_command_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**flags: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rooflight.flows.info.info", full)
+    assert run(["info"]) == 2
+    said = capsys.readouterr().err
+    assert "Free some space" in said
+    assert "--out" not in said
 
 
 def test_json_is_one_document_and_nothing_else() -> None:

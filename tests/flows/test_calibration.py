@@ -13,6 +13,7 @@ from rooflight.core.codec import from_json, to_json
 from rooflight.core.roofs import Calibration, OperatorRate
 from rooflight.core.types import Environment, GpuSpec
 from rooflight.flows import calibrate as calibrate_flow
+from rooflight.flows import roof as roof_flow
 from rooflight.flows.calibrate import class_rates
 from tests.flows.conftest import ROOF, measured
 
@@ -54,6 +55,7 @@ def test_a_class_joins_the_roof_where_its_sizes_agree() -> None:
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("os.getloadavg", lambda: (0.1, 0.1, 0.1))
     return tmp_path
 
 
@@ -76,15 +78,39 @@ def test_calibrate_then_plan_says_so_with_its_date(calibrated: Path, capsys: pyt
     assert any(f"calibrated on {date}" in line for line in json.loads(said.out)["estimates"][0]["assumptions"])
 
 
-@pytest.mark.parametrize(("load", "warned"), [(0.1, False), (500.0, True)])
-def test_a_calibration_of_a_busy_machine_says_so(
-    round_figures: None, cache: Path, monkeypatch: pytest.MonkeyPatch, load: float, warned: bool
+def test_a_busy_machine_is_not_calibrated_unless_forced(
+    round_figures: None, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr("os.getloadavg", lambda: (500.0, 500.0, 500.0))
     report = calibrate_flow.calibrate(device="cpu")
+    assert report.exit_code == 1
+    assert report.notes[-1].startswith("not written, as the rates may be far too low: the machine is busy (load 500.0")
+    assert list(cache.glob("rooflight/calibration/*.json")) == []
+    assert calibrate_flow.calibrate(device="cpu", force=True).exit_code == 0
     (path,) = cache.glob("rooflight/calibration/*.json")
-    for notes in (report.notes, from_json(Calibration, path.read_text()).notes):
-        assert any("the machine was busy" in note for note in notes) == warned
+    assert any("the machine is busy" in note for note in from_json(Calibration, path.read_text()).notes)
+
+
+def test_an_unsteady_measurement_is_not_kept(
+    round_figures: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = roof_flow.measured_roof
+
+    def shaken(*arguments: Any) -> GpuSpec:
+        arguments[-1](replace(measured("matmul float32 512×512×512", "FLOP/s", 1e9), low=5e8))
+        return quiet(*arguments)
+
+    monkeypatch.setattr(roof_flow, "measured_roof", shaken)
+    report = calibrate_flow.calibrate(device="cpu")
+    assert report.exit_code == 1
+    assert "unsteady, the device was not idle: matmul float32 512×512×512" in report.notes[-1]
+    assert list(cache.glob("rooflight/calibration/*.json")) == []
+
+
+def test_a_share_above_one_says_that_the_roof_is_too_low() -> None:
+    (note,) = roof_flow.too_low("an MFU", [None, 0.5, 27.0])
+    assert note.startswith("! an MFU of 2700 % cannot be: the roof was measured on a busy machine, or is too low.")
+    assert roof_flow.too_low("an MFU", [None, 0.5, 1.0]) == roof_flow.too_low("an MFU", []) == ()
 
 
 def test_a_calibration_can_be_left_aside(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,12 +149,30 @@ def roof_of(path: Path) -> GpuSpec:
             lambda path: change(path, roof=replace(roof_of(path), flops_per_second={"float64": 1e9})),
             "it has no float32",
         ),
+        (
+            lambda path: change(path, roof=replace(roof_of(path), flops_per_second={"float32": 0.0})),
+            "products float32 at 0 FLOP/s cannot be",
+        ),
+        (
+            lambda path: change(
+                path, roof=replace(roof_of(path), kind_flops_per_second={"convolution": {"float32": -1e9}})
+            ),
+            "convolution float32 at -1e+09 FLOP/s cannot be",
+        ),
+        (
+            lambda path: change(path, roof=replace(roof_of(path), bytes_per_second=1e18)),
+            "memory at 1e+18 B/s cannot be",
+        ),
+        (
+            lambda path: change(path, roof=replace(roof_of(path), launch_seconds=-1.0)),
+            "issue one operator at -1 s cannot be",
+        ),
         (lambda path: path.write_text(path.read_text()[:100]), "cannot be read"),
         (lambda path: path.write_text(path.read_text().replace('"roof"', '"rooof"')), "no key 'rooof'"),
         (lambda path: path.rename(path.with_name(path.name.replace("torch-", "torch-0-"))), "of another version"),
         (lambda path: path.unlink(), "no calibration of"),
     ],
-    ids=["foreign", "stale", "threads", "memory", "dtype", "cut", "wrong key", "other version", "missing"],
+    ids=["foreign", "stale", "threads", "memory", "dtype", "zero", "negative kind", "too fast", "launch", "cut", "wrong key", "other version", "missing"],
 )
 def test_a_calibration_that_does_not_fit_is_not_used_and_the_sentence_says_why(
     calibrated: Path, spoil: Any, why: str, capsys: pytest.CaptureFixture[str]

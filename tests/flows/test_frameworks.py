@@ -1,18 +1,22 @@
 """The rounds of `bench frameworks`: with real workers at toy size, and with some that crash or hang."""
 
-import importlib.util
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from rooflight.bench.processes import Ended
 from rooflight.core.benches import FrameworkComparison, FrameworkRun
 from rooflight.core.codec import from_json, read_json, to_json
 from rooflight.core.errors import ConfigError
 from rooflight.core.tables import text
 from rooflight.flows import frameworks as flow
 from rooflight.flows.frameworks import FRAMEWORKS, frameworks, missing, summarise_runs, worker_environment
+
+FAILED = Ended(code=1, seconds=1.0, stdout="", stderr="")
 
 
 def run(framework: str, number: int, train: float, infer: float) -> FrameworkRun:
@@ -119,7 +123,10 @@ def test_nothing_that_ran_is_a_clear_no() -> None:
         ({"batch": 0}, "--batch 0"),
         ({"rounds": 0}, "--rounds 0"),
         ({"seconds": 0.0}, "--seconds 0"),
-        ({"out": Path("no/such/folder/x.json")}, "is no folder"),
+        ({"limit_seconds": float("inf")}, "--limit inf"),
+        ({"limit_seconds": 1e300}, "--limit 1e"),
+        ({"seconds": float("nan")}, "--seconds nan"),
+        ({"out": Path("no/such/folder/x.json")}, "no such folder"),
         ({"device": "cuda:9"}, "--device cuda:9"),
     ],
 )
@@ -135,10 +142,58 @@ def test_the_shell_does_not_decide_a_frameworks_speed(monkeypatch: pytest.Monkey
     settings = worker_environment(FRAMEWORKS["keras-jax"], None, threads=2)
     assert (settings["KERAS_BACKEND"], settings["OMP_NUM_THREADS"], settings["JAX_PLATFORMS"]) == ("jax", "2", "cpu")
     assert "XLA_FLAGS" not in settings
-    assert worker_environment(FRAMEWORKS["pytorch"], 1, threads=2)["CUDA_VISIBLE_DEVICES"] == "1"
+    assert settings["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_keras_is_not_installed_here_or_can_be_found() -> None:
-    for name, framework in FRAMEWORKS.items():
-        found = all(importlib.util.find_spec(package) for package in framework.needs)
-        assert bool(missing(framework)) is not found, name
+@pytest.mark.parametrize(
+    ("shell", "gpu", "expected"),
+    [
+        ({}, 1, {"CUDA_VISIBLE_DEVICES": "1"}),
+        ({"CUDA_VISIBLE_DEVICES": "2"}, 0, {"CUDA_VISIBLE_DEVICES": "2"}),
+        ({"CUDA_VISIBLE_DEVICES": "3, 2"}, 1, {"CUDA_VISIBLE_DEVICES": "2"}),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8a5c,MIG-41b3"}, 1, {"CUDA_VISIBLE_DEVICES": "MIG-41b3"}),
+        ({"HIP_VISIBLE_DEVICES": "5,7"}, 1, {"CUDA_VISIBLE_DEVICES": "7", "HIP_VISIBLE_DEVICES": "7"}),
+        ({"ROCR_VISIBLE_DEVICES": "4,6"}, 1, {"CUDA_VISIBLE_DEVICES": "1", "ROCR_VISIBLE_DEVICES": "4,6"}),
+    ],
+)
+def test_the_worker_sees_the_gpu_that_pytorch_counts_here(
+    monkeypatch: pytest.MonkeyPatch, shell: dict[str, str], gpu: int, expected: dict[str, str]
+) -> None:
+    names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in shell.items():
+        monkeypatch.setenv(name, value)
+    settings = worker_environment(FRAMEWORKS["pytorch"], gpu, threads=2)
+    assert {name: settings[name] for name in names if name in settings} == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu"), [(torch.device("cuda"), 0), (torch.device("cuda:1"), 1), (torch.device("cpu"), None)]
+)
+def test_cuda_without_a_number_is_the_first_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, gpu: int | None
+) -> None:
+    asked: list[int | None] = []
+
+    def note(framework: flow.Framework, index: int | None, *, threads: object) -> dict[str, str]:
+        asked.append(index)
+        return {"PATH": os.environ.get("PATH", "")}
+
+    monkeypatch.setattr("rooflight.train.device.pick_device", lambda word: (device, "as asked"))
+    monkeypatch.setattr(flow, "device_name", lambda *_: "a device")
+    monkeypatch.setattr(flow, "worker_environment", note)
+    monkeypatch.setattr("rooflight.bench.processes.run_module", lambda *_, **__: FAILED)
+    frameworks(models=["cnn"], names=["pytorch"], rounds=1)
+    assert asked == [gpu]
+
+
+def test_what_is_missing_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name in ("keras", "torch") else None)
+    assert {name: missing(framework) for name, framework in FRAMEWORKS.items()} == {
+        "keras-tensorflow": "not installed: tensorflow. Try pip install 'rooflight[keras,tensorflow]'",
+        "keras-jax": "not installed: jax. Try pip install 'rooflight[keras,jax]'",
+        "keras-torch": "",
+        "pytorch": "",
+        "rooflight": "",
+    }

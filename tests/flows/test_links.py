@@ -34,7 +34,7 @@ def test_sizes() -> None:
         1_572_864,
         2**31,
     ]
-    for word in ("", "KiB", "1T", "-4", "0", "64G"):
+    for word in ("", "KiB", "1T", "-4", "0", "64G", "٣", "１KiB"):
         with pytest.raises(ConfigError, match="--sizes"):
             parse_size(word)
 
@@ -48,6 +48,7 @@ def test_ranks() -> None:
         ("nccl", None, 1, "needs two GPUs, PyTorch sees 1"),
         ("auto", 1, 8, "--gpus 1"),
         ("nccl", 9, 8, "--gpus 9: PyTorch sees 8"),
+        ("gloo", 65, 0, "--gpus 65: at most 64 processes"),
         ("mpi", None, 8, "--backend mpi"),
     ):
         with pytest.raises(ConfigError, match=sentence):
@@ -73,6 +74,30 @@ def test_the_command_writes_what_it_prints(tmp_path: Path) -> None:
         row.seconds.median for row in answer.rows if row.collective == "all-reduce" and row.bytes == 64
     )
     assert max(map(len, text(report).split("\n\n")[0].splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"WORLD_SIZE": "x"}, "WORLD_SIZE=x is no whole number"),
+        ({"RANK": "-1"}, "RANK=-1 is no whole number"),
+        ({"RANK": "2"}, "RANK=2 with WORLD_SIZE=2"),
+    ],
+)
+def test_what_torchrun_cannot_have_set_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], sentence: str
+) -> None:
+    torchrun = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in {**torchrun, **settings}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=sentence):
+        links()
+
+
+@pytest.mark.parametrize("limit", ["inf", "nan", "1e300", "0"])
+def test_a_limit_that_is_no_time_is_refused(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "links", "--limit", limit]) == 2
+    assert capsys.readouterr().err.startswith("rooflight: --limit ")
 
 
 @pytest.mark.parametrize("arguments", [["--gpus", "1"], ["--sizes", "big"], ["--backend", "nccl", "--gpus", "99"]])

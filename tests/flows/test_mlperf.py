@@ -201,6 +201,11 @@ def test_the_command_for_real(loadgen: bool, tmp_path: Path) -> None:
     assert max(len(line) for line in text(report).split("\n\n")[0].splitlines()) <= 100
 
 
+def test_a_folder_that_is_no_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no run folder \\(it has no checkpoints/last.json\\)"):
+        find_source(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -210,7 +215,7 @@ def test_the_command_for_real(loadgen: bool, tmp_path: Path) -> None:
         ({"target_latency_seconds": -1.0}, "--target-latency-ms -1000"),
         ({"target": "cmn"}, "no model 'cmn'"),
         ({"target": "lstm", "runtime": "onnx"}, "takes token ids"),
-        ({"out": Path("no/such/folder/x.json")}, "is no folder"),
+        ({"out": Path("no/such/folder/x.json")}, "no such folder"),
     ],
 )
 def test_wrong_input_is_said_before_anything_runs(settings: dict[str, object], sentence: str) -> None:

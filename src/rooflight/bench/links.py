@@ -196,11 +196,18 @@ def join(backend: Backend, limit_seconds: float) -> torch.device:
     device = torch.device("cuda", local) if backend == "nccl" else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group(
-        backend,
-        timeout=timedelta(seconds=limit_seconds),
-        device_id=device if device.type == "cuda" else None,
-    )
+    try:
+        dist.init_process_group(
+            backend,
+            timeout=timedelta(seconds=limit_seconds),
+            device_id=device if device.type == "cuda" else None,
+        )
+    except (dist.DistError, RuntimeError, ValueError) as error:
+        asked = f"{os.environ['WORLD_SIZE']} ranks at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise BackendError(
+            f"rank {os.environ['RANK']} could not join {asked}: {_first_line(error).rstrip('.')}. "
+            "Try torchrun, which starts them all."
+        ) from None
     return device
 
 

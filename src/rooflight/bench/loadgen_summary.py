@@ -68,5 +68,5 @@ def _whole(text: str, name: str) -> int | None:
 
 
 def _number(text: str, name: str) -> float | None:
-    found = re.search(rf"^{name} *: *([\d.eE+]+)$", text, re.MULTILINE)
+    found = re.search(rf"^{name} *: *([\d.eE+-]+)$", text, re.MULTILINE)
     return float(found.group(1)) if found else None

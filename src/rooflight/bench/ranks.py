@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 
 from rooflight.bench.processes import GRACE_SECONDS, Ended, run_process
@@ -16,11 +17,12 @@ def run_ranks(module: str, argument: str, *, ranks: int, seconds: float, grace_s
     raises  BackendError in one sentence if a rank fails, dies or is not done in time; none is left then
     """
     launch: Sequence[str] = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}")
-    command = [sys.executable, *launch, "-m", module, argument]
     settings = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
-    ended = run_process(command, environment=settings, seconds=seconds, grace_seconds=grace_seconds)
+    with tempfile.TemporaryDirectory(prefix="rooflight-ranks-") as logs:  # torchrun leaves its own behind
+        command = [sys.executable, *launch, f"--log-dir={logs}", "-m", module, argument]
+        ended = run_process(command, environment=settings, seconds=seconds, grace_seconds=grace_seconds)
     if ended.code is None:
-        raise BackendError(f"the {ranks} ranks were {ended.reason}, and were ended. Try smaller --sizes.")
+        raise BackendError(f"the {ranks} ranks were {ended.reason}, and were ended. Try a longer --limit, fewer --gpus or smaller --sizes.")
     if ended.code:
         raise BackendError(f"{failed_rank(ended.stderr) or ended.reason}. The other ranks were ended.")
     return ended

@@ -26,7 +26,8 @@ def measure_roof(
     """The device's roofline as PyTorch reaches it, in a few seconds. Torch's thread count is taken as it is.
 
     dtypes       which matrix products; None: those that the device computes natively, which leaves out emulation
-    cache_bytes  the last-level cache; bandwidth is measured over four times as much. None: torch's answer, or 64 MiB
+    cache_bytes  the last-level cache; bandwidth is measured over four times as much. None: torch's answer;
+                 256 MiB at least on a CPU
     observe      is given each measurement as it comes: every figure with its spread and, for products, its shape
     source       of the result names what was unsteady and, on a CPU, the load that other processes made
     raises       ConfigError for a dtype that is unknown, or that the device does not run

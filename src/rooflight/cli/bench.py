@@ -58,12 +58,13 @@ def calibrate(
     *,
     device: Device = "auto",
     out: Annotated[Path | None, Parameter(help="the file [default: one for this device in the cache folder]")] = None,
+    force: Annotated[bool, Parameter(negative="", help="write it even if the machine was busy")] = False,
     json: Json = False,
 ) -> Report:
     """Measure this device's roof once and keep it: plan, train and demo use it from then on, and say so."""
     from rooflight.flows.calibrate import calibrate as flow
 
-    return flow(device=device, out=out, console=console())
+    return flow(device=device, out=out, force=force, console=console())
 
 
 def frameworks(

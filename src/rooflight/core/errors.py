@@ -4,6 +4,9 @@ import difflib
 from collections.abc import Iterable
 
 
+LONGEST_SECONDS = 7 * 24 * 3600
+
+
 class RooflightError(Exception):
     """Base of every error that a user can cause and mend; the command line prints it as one sentence, exit code 2."""
 
@@ -30,6 +33,12 @@ class TraceError(RooflightError):
 
 class BackendError(RooflightError):
     """An optional package or a runtime that is missing or failed."""
+
+
+def refuse_seconds(flag: str, seconds: float) -> None:
+    """Raise ConfigError for a time that is no number, not above 0, or longer than the longest that can be meant."""
+    if not 0 < seconds <= LONGEST_SECONDS:  # false for nan too
+        raise ConfigError(f"{flag} {seconds:g}: it must be above 0 and at most {LONGEST_SECONDS:,} s, a week.")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -36,6 +36,8 @@ def refuse_unwritable(path: Path) -> None:
         raise ConfigError(f"{path.parent}: no such folder to write {path.name} to.")
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path} is no regular file, and is left alone. Try another path.")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise ConfigError(f"{path.parent}: nothing may be written there. Try another path.")
 
 
 @contextmanager

@@ -4,6 +4,9 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+WIDTH = 100  # cells of a note's line where there is no terminal to ask
+INDENT = "  "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -24,11 +27,30 @@ class Report:
     exit_code: int = 0  # 0: done; 1: a clear no (nothing fits, outputs differ)
 
 
-def text(report: Report) -> str:
-    """The report for a terminal: its tables, then its notes."""
+def text(report: Report, *, width: int = WIDTH) -> str:
+    """The report for a terminal: its tables, then its notes, these broken between words at so many cells."""
     parts = [table_text(table) for table in report.tables]
-    parts += ["\n".join(report.notes)] if report.notes else []
+    parts += ["\n".join(wrapped(note, width) for note in report.notes)] if report.notes else []
     return "\n\n".join(parts)
+
+
+def wrapped(note: str, width: int) -> str:
+    """Each line of the note within so many cells, what follows indented; longer words, such as paths, stay whole.
+
+    A note that has been laid out by itself, such as a drawing, already has lines: it stays as it is.
+    """
+    if "\n" in note:
+        return note
+    lines: list[str] = []
+    line = ""
+    for word in note.split(" "):  # single spaces, so that others are kept
+        longer = f"{line} {word}" if line.strip() else line + word
+        if line.strip() and display_width(longer) > width:
+            lines.append(line)
+            line = INDENT + word
+        else:
+            line = longer
+    return "\n".join([*lines, line])
 
 
 def table_text(table: Table) -> str:

@@ -7,15 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
-from rooflight.core.files import refuse_unwritable, write_file
+from rooflight.core.files import refuse_unwritable
 from rooflight.core.roofs import OperatorRate, Operators
 from rooflight.core.tables import Report, Table
-from rooflight.core.types import Machine, Trace, Workload
+from rooflight.core.types import Machine, Measurement, Trace, Workload
 from rooflight.core.units import show_bytes_per_second, show_flops_per_second, show_percent, show_seconds
+from rooflight.flows.answer import keep_answer
 from rooflight.flows.bench_roofs import last_cache_bytes
-from rooflight.flows.roof import device_name, find_roof
+from rooflight.flows.roof import device_name, find_roof, too_low
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +74,7 @@ def bench_ops(
         load,
         *skipped,
         *_vector_note(where, rows),
+        *too_low("a share", (row.share for row in rows)),
     )
     answer = Operators(
         device=name,
@@ -84,13 +85,17 @@ def bench_ops(
         rows=rows,
         notes=notes,
     )
-    if out is not None:
-        write_file(out, to_json(answer) + "\n")
-    return Report(answer=answer, tables=_tables(rows), notes=notes)
+    return keep_answer(Report(answer=answer, tables=_tables(rows), notes=notes), out)
 
 
 def device_roof(
-    device: torch.device, machine: Machine, dtypes: tuple[str, ...], *, calibration: str, console: Console
+    device: torch.device,
+    machine: Machine,
+    dtypes: tuple[str, ...],
+    *,
+    calibration: str,
+    console: Console,
+    observe: Callable[[Measurement], object] = lambda measurement: None,
 ) -> Roof:
     """The device's roof, with the bandwidth of its last cache."""
     from importlib.util import find_spec
@@ -99,7 +104,7 @@ def device_roof(
     from rooflight.bench.timing import measure_load
     from rooflight.bench.variants import Roof
 
-    spec = find_roof(device, machine, dtypes, console=console, calibration=calibration)
+    spec = find_roof(device, machine, dtypes, console=console, calibration=calibration, observe=observe)
     inside = cache_set_bytes(device, last_cache_bytes(device, machine))
     if inside is None or (device.type == "cuda" and find_spec("triton") is None):
         return Roof(spec=spec)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import ConfigError
-from rooflight.core.files import refuse_unwritable, write_file
+from rooflight.core.errors import refuse_seconds
+from rooflight.core.files import refuse_unwritable
 from rooflight.core.roofs import Bandwidth, EngineRate, Roofs
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Machine, Measurement, Rate
@@ -21,6 +20,7 @@ from rooflight.core.units import (
     show_percent,
     show_seconds,
 )
+from rooflight.flows.answer import keep_answer
 from rooflight.flows.roof import catalogued, device_memory_bytes, device_name
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def bench_roofs(
     from rooflight.train.device import pick_device
 
     console = console or Silent()
-    if seconds <= 0:
-        raise ConfigError(f"--seconds {seconds:g}: it must be above 0; the bursts alone take some 15 s.")
+    refuse_seconds("--seconds", seconds)
     if out is not None:
         refuse_unwritable(out)
     where, why = pick_device(device)
@@ -84,15 +83,14 @@ def bench_roofs(
     finally:
         if meter is not None:
             meter.close()
-    if out is not None:
-        write_file(out, to_json(answer) + "\n")
     tables = (_engine_table(answer), _power_table(answer), _bandwidth_table(answer), _transfer_table(answer))
-    return Report(
+    report = Report(
         answer=answer,
         tables=tuple(table for table in tables if table.rows),
         notes=(*_drawing(answer, ascii_only), *_notes(answer)),
         exit_code=1 if answer.faults else 0,
     )
+    return keep_answer(report, out)
 
 
 def peaks_of(device: torch.device, machine: Machine) -> Peaks:

@@ -13,7 +13,7 @@ from rooflight.core.console import Console, Silent
 from rooflight.core.files import refuse_unwritable, write_file
 from rooflight.core.roofs import Calibration, OperatorRate
 from rooflight.core.tables import Report, Table
-from rooflight.core.types import GpuSpec
+from rooflight.core.types import GpuSpec, Measurement
 from rooflight.core.units import show_bytes_per_second, show_flops_per_second, show_percent, show_seconds
 from rooflight.flows.bench_ops import device_roof, operator_work, trace_operator
 from rooflight.flows.calibration import calibration_path
@@ -27,20 +27,22 @@ PLAIN = ("float32", "TF32 Tensor Cores", "bfloat16", "float16")  # the variants 
 STABLE = 0.2  # rates of a class within this part of their median are one rate
 
 
-def calibrate(*, device: str = "auto", out: Path | None = None, console: Console | None = None) -> Report:
+def calibrate(*, device: str = "auto", out: Path | None = None, force: bool = False, console: Console | None = None) -> Report:
     """Measure the roof and the classes of operators, and write them where `plan`, `train` and `demo` look.
 
     out     another file; it is used where it is named: plan --calibration FILE
+    force   write it even if the machine was busy or a measurement unsteady
+    returns exit code 1 if it was not written for that
     raises  OSError if the file cannot be written
     """
     import torch
 
     from rooflight.bench.operators import pick_operators
-    from rooflight.bench.rates import native_dtypes
+    from rooflight.bench.rates import native_dtypes, unsteady
     from rooflight.bench.variants import measure_operators, variants
     from rooflight.hardware.detect import detect
     from rooflight.hardware.environment import environment
-    from rooflight.hardware.process import busy_cores, keep_freed_memory
+    from rooflight.hardware.process import busy_words, keep_freed_memory
     from rooflight.train.device import pick_device
 
     console = console or Silent()
@@ -53,9 +55,10 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
         path.parent.mkdir(parents=True, exist_ok=True)
     refuse_unwritable(path)
     console.say(f"device {where}, {name} ({why}), {torch.get_num_threads()} CPU threads")
-    busy = ("! the machine was busy: calibrate again when it is idle",) if where.type == "cpu" and busy_cores() else ()
+    busy = busy_words() if where.type == "cpu" else None
+    taken: list[Measurement] = []
     dtypes, _ = native_dtypes(where)
-    roof = device_roof(where, machine, dtypes, calibration="none", console=console)
+    roof = device_roof(where, machine, dtypes, calibration="none", console=console, observe=taken.append)
     rows, skipped = measure_operators(
         pick_operators(where, CLASSES),
         [each for each in variants(where, dtypes) if each.name in PLAIN],
@@ -67,7 +70,8 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
         ),
     )
     rates, notes = class_rates(rows, kinds(where))
-    notes = (*busy, *notes, *skipped)
+    doubts = "; ".join(words for words in (busy, unsteady(taken).removeprefix("; ")) if words)
+    notes = (*([f"! {doubts}"] if doubts else []), *notes, *skipped)
     answer = Calibration(
         device=name,
         torch_version=str(torch.__version__),
@@ -75,10 +79,17 @@ def calibrate(*, device: str = "auto", out: Path | None = None, console: Console
         roof=replace(roof.spec, kind_flops_per_second={**rates, **roof.spec.kind_flops_per_second}),
         notes=notes,
     )
-    write_file(path, to_json(answer) + "\n")
-    use = "plan, train and demo use it from now on" if out is None else f"rooflight plan --calibration {path} uses it"
+    if written := force or not doubts:
+        write_file(path, to_json(answer) + "\n")
+        use = "plan, train and demo use it from now on" if out is None else f"rooflight plan --calibration {path} uses it"
+        last = f"written to {path}: {use}"
+    else:
+        last = f"not written, as the rates may be far too low: {doubts}. Try again when nothing else runs, or --force."
     return Report(
-        answer=answer, tables=(_table(answer.roof),), notes=(roof.spec.source, *notes, f"written to {path}: {use}")
+        answer=answer,
+        tables=(_table(answer.roof),),
+        notes=(roof.spec.source, *notes, last),
+        exit_code=0 if written else 1,
     )
 
 

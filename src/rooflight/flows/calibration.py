@@ -18,6 +18,9 @@ from rooflight.flows.roof import device_memory_bytes, device_name
 if TYPE_CHECKING:
     import torch
 
+# What no single device comes near: today's fastest reach 1e16 FLOP/s and 1e13 B/s.
+MOST = {"FLOP/s": 1e18, "B/s": 1e15, "s": 1.0}
+
 
 def calibration_path(device_name: str, torch_version: str) -> Path:
     """Where the calibration of a device under one version of PyTorch lies: in the user's cache folder."""
@@ -62,6 +65,8 @@ def _misfit(calibration: Calibration, device: torch.device, machine: Machine, dt
     """Why a calibration says nothing of this device; None if it does."""
     import torch
 
+    if words := impossible_figure(calibration.roof):
+        return words
     name = device_name(device, machine)
     if calibration.device != name:
         return f"it is of {calibration.device}, this is {name}"
@@ -77,6 +82,19 @@ def _misfit(calibration: Calibration, device: torch.device, machine: Machine, dt
         return f"it was made with {calibration.environment.threads} threads, these are {torch.get_num_threads()}"
     if lacking := [dtype for dtype in dtypes if dtype not in calibration.roof.flops_per_second]:
         return f"it has no {', '.join(lacking)}"
+    return None
+
+
+def impossible_figure(roof: GpuSpec) -> str | None:
+    """The first figure that no device can have, a sentence of it; None if there is none."""
+    products = {"products": roof.flops_per_second, **roof.kind_flops_per_second}
+    figures = [(f"{kind} {dtype}", rate, "FLOP/s") for kind, rates in products.items() for dtype, rate in rates.items()]
+    figures.append(("memory", roof.bytes_per_second, "B/s"))
+    if roof.launch_seconds is not None:
+        figures.append(("issue one operator", roof.launch_seconds, "s"))
+    for name, value, unit in figures:
+        if not 0 < value <= MOST[unit]:  # false for nan too
+            return f"{name} at {value:g} {unit} cannot be"
     return None
 
 

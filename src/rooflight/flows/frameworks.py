@@ -12,13 +12,14 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from rooflight.core.benches import FrameworkComparison, FrameworkRow, FrameworkRun, NotRun, Ratio
-from rooflight.core.codec import from_plain, to_json
+from rooflight.core.codec import from_plain
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import ConfigError, nearest
-from rooflight.core.files import write_file
+from rooflight.core.errors import ConfigError, nearest, refuse_seconds
+from rooflight.core.files import refuse_unwritable
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Measurement
 from rooflight.core.units import show_bytes, show_rate, show_seconds
+from rooflight.flows.answer import keep_answer
 from rooflight.flows.roof import device_name
 
 REFERENCE = "rooflight"
@@ -93,6 +94,7 @@ def frameworks(
     models, names = _known("model", models, MODELS), _known("framework", names, FRAMEWORKS)
     _check(batch, rounds, seconds, limit_seconds, out)
     where, why = pick_device(device)
+    gpu = (where.index or 0) if where.type == "cuda" else None
     machine = detect()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     busy = busy_cores()
@@ -122,9 +124,12 @@ def frameworks(
             "seconds": seconds,
         }
         for number in range(1, rounds + 1):
-            answer = _round(answer, number, present, task, where.index, limit_seconds, console)
-            if out:
-                write_file(out, to_json(answer) + "\n")
+            answer = _round(answer, number, present, task, gpu, limit_seconds, console)
+            report = keep_answer(_report(answer), out)  # after each round: an hour's work may be stopped
+    return report
+
+
+def _report(answer: FrameworkComparison) -> Report:
     return Report(answer=answer, tables=_tables(answer), notes=_notes(answer), exit_code=0 if answer.rows else 1)
 
 
@@ -177,12 +182,30 @@ def _run(
 
 
 def worker_environment(framework: Framework, gpu: int | None, *, threads: object) -> dict[str, str]:
-    """The same for every framework: as many threads, one GPU or none, nothing that the shell sets for one of them."""
+    """The same for every framework: as many threads, one GPU or none, nothing that the shell sets for one of them.
+
+    gpu  as PyTorch counts in this process; None: the CPU
+    """
     settings = {key: value for key, value in os.environ.items() if not key.startswith(SCRUBBED)}
-    settings |= {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "" if gpu is None else str(gpu)}
+    settings |= {"OMP_NUM_THREADS": str(threads)}
     if gpu is None:
-        settings["JAX_PLATFORMS"] = "cpu"
+        settings |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    else:
+        settings |= only_gpu(gpu)
     return settings | dict(framework.environment)
+
+
+def only_gpu(index: int) -> dict[str, str]:
+    """What makes one of this process's GPUs the only one that a worker sees.
+
+    PyTorch counts among the GPUs that the user's own list leaves, so that list's entry is passed on, be it a number, a
+    UUID or a MIG device's. ROCR_VISIBLE_DEVICES stays as it is: the other two count among what it leaves.
+    """
+    asked = {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES") if os.environ.get(name)}
+    entries = {name: [entry.strip() for entry in words.split(",")] for name, words in asked.items()}
+    chosen = {name: words[index] for name, words in entries.items() if index < len(words)}
+    # PyTorch for ROCm reads both, and refuses to start where they differ.
+    return {"CUDA_VISIBLE_DEVICES": chosen.get("HIP_VISIBLE_DEVICES", str(index))} | chosen
 
 
 def summarise_runs(runs: Sequence[FrameworkRun]) -> tuple[FrameworkRow, ...]:
@@ -287,7 +310,9 @@ def _check(batch: int | None, rounds: int, seconds: float, limit_seconds: float,
         raise ConfigError(f"--batch {batch}: it must be 1 or more.")
     if rounds < 1:
         raise ConfigError(f"--rounds {rounds}: it must be 1 or more.")
-    if not 0 < seconds < limit_seconds:
-        raise ConfigError(f"--seconds {seconds:g}: it must be above 0 and below --limit ({limit_seconds:g}).")
-    if out and not out.resolve().parent.is_dir():
-        raise ConfigError(f"--out {out}: {out.parent} is no folder.")
+    refuse_seconds("--seconds", seconds)
+    refuse_seconds("--limit", limit_seconds)
+    if seconds >= limit_seconds:
+        raise ConfigError(f"--seconds {seconds:g}: it must be below --limit ({limit_seconds:g}).")
+    if out:
+        refuse_unwritable(out)

@@ -11,17 +11,19 @@ from pathlib import Path
 from rooflight.core.benches import LinkBenchmark, LinkRow
 from rooflight.core.codec import read_json, to_json
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import ConfigError
-from rooflight.core.files import write_file
+from rooflight.core.errors import ConfigError, refuse_seconds
+from rooflight.core.files import refuse_unwritable
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import GpuSpec, Link
 from rooflight.core.units import show_bytes, show_bytes_per_second, show_percent, show_seconds
+from rooflight.flows.answer import keep_answer
 from rooflight.flows.roof import catalogued, device_name
 
 CPU_RANKS = 2
+MOST_RANKS = 64  # processes on one machine; each holds PyTorch, some 300 MB
 SIZES = (512, 16 * 2**10, 512 * 2**10, 16 * 2**20)
 GPU_SIZES = (*SIZES, 512 * 2**20)
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|B|K|KB|KIB|M|MB|MIB|G|GB|GIB)")
+SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|B|K|KB|KIB|M|MB|MIB|G|GB|GIB)")
 SCALES = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -52,14 +54,13 @@ def links(
     from rooflight.hardware.process import busy_cores
 
     console = console or Silent()
-    if out and not out.resolve().parent.is_dir():
-        raise ConfigError(f"--out {out}: {out.parent} is no folder.")
-    if not 0 < limit_seconds < float("inf"):
-        raise ConfigError(f"--limit {limit_seconds:g}: it must be above 0.")
+    if out:
+        refuse_unwritable(out)
+    refuse_seconds("--limit", limit_seconds)
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
     joined = under_torchrun()
     if joined:
-        gpus = int(os.environ["WORLD_SIZE"])
+        gpus = joined_ranks()
     chosen, ranks, why = pick_ranks(backend, gpus, seen)
     message_sizes = tuple(map(parse_size, sizes)) or (GPU_SIZES if chosen == "nccl" else SIZES)
     if not joined or os.environ["RANK"] == "0":
@@ -95,9 +96,7 @@ def links(
         link=link_between(catalogued(where), found.ranks),
         environment=environment(device, threads=1, settings=busy),
     )
-    if out:
-        write_file(out, to_json(answer) + "\n")
-    return Report(answer=answer, tables=_tables(answer), notes=_notes(answer))
+    return keep_answer(Report(answer=answer, tables=_tables(answer), notes=_notes(answer)), out)
 
 
 def pick_ranks(backend: str, asked: int | None, gpus: int) -> tuple[str, int, str]:
@@ -113,10 +112,24 @@ def pick_ranks(backend: str, asked: int | None, gpus: int) -> tuple[str, int, st
         raise ConfigError(f"--backend nccl needs two GPUs, PyTorch sees {gpus}. Try --backend gloo.")
     if backend == "gloo" or gpus < 2:
         why = "as asked" if backend == "gloo" else f"PyTorch sees {gpus} GPUs, so processes on the CPU talk"
+        if (asked or 0) > MOST_RANKS:
+            raise ConfigError(f"--gpus {asked}: at most {MOST_RANKS} processes are started on one machine.")
         return "gloo", asked or CPU_RANKS, why
     if asked is not None and asked > gpus:
         raise ConfigError(f"--gpus {asked}: PyTorch sees {gpus}.")
     return "nccl", asked or gpus, f"PyTorch sees {gpus} GPUs"
+
+
+def joined_ranks() -> int:
+    """How many ranks torchrun says there are; raises ConfigError for what it cannot have set."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"):
+        word = os.environ[name]
+        if not (word.isascii() and word.isdigit()):
+            raise ConfigError(f"{name}={word} is no whole number, as torchrun sets it. Try without it, or torchrun.")
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if rank >= ranks:
+        raise ConfigError(f"RANK={rank} with WORLD_SIZE={ranks}: ranks count from 0. Try torchrun, which sets both.")
+    return ranks
 
 
 def parse_size(word: str) -> int:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 from rooflight.core.benches import NotRun, ScenarioResult, ServingBenchmark
 from rooflight.core.codec import from_json, to_json, to_plain
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import BackendError, ConfigError, RooflightError, nearest
-from rooflight.core.files import write_file
+from rooflight.core.errors import BackendError, ConfigError, RooflightError, nearest, refuse_seconds
+from rooflight.core.files import refuse_unwritable
 from rooflight.core.tables import Report, Table
 from rooflight.core.units import show_rate, show_seconds
+from rooflight.flows.answer import keep_answer
 from rooflight.flows.roof import device_name
 from rooflight.flows.serving import RUNTIMES, Job, Probe, Source, exported, find_source, takes_images
 
@@ -121,11 +122,10 @@ def mlperf(
         not_run=tuple(bench.not_run),
         environment=environment(device_name(where, machine), threads=threads, settings=busy),
     )
-    if out:
-        write_file(out, to_json(answer) + "\n")
     valid = len(answer.results) == len(wanted) and all(result.valid for result in answer.results)
     notes = _notes(answer) if installed else (INSTALL, *_notes(answer))
-    return Report(answer=answer, tables=_tables(answer), notes=notes, exit_code=0 if valid else 1)
+    report = Report(answer=answer, tables=_tables(answer), notes=notes, exit_code=0 if valid else 1)
+    return keep_answer(report, out)
 
 
 def _pick_runtime(
@@ -292,12 +292,11 @@ def _scenarios(asked: Sequence[str], known: Sequence[Scenario]) -> tuple[Scenari
 def _check(runtime: str, seconds: float, target: float | None, out: Path | None) -> None:
     if runtime not in ("auto", *RUNTIMES):
         raise ConfigError(f"there is no runtime {runtime!r}.{nearest(runtime, ('auto', *RUNTIMES))}")
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"--seconds {seconds:g}: it must be above 0.")
+    refuse_seconds("--seconds", seconds)
     if target is not None and not 0 < target < float("inf"):
         raise ConfigError(f"--target-latency-ms {target * 1e3:g}: it must be above 0.")
-    if out and not out.resolve().parent.is_dir():
-        raise ConfigError(f"--out {out}: {out.parent} is no folder.")
+    if out:
+        refuse_unwritable(out)
 
 
 def _tables(answer: ServingBenchmark) -> tuple[Table, ...]:

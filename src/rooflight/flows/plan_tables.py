@@ -11,6 +11,7 @@ from rooflight.core.types import Estimate, Trace, Workload
 from rooflight.core.units import show_bytes, show_count, show_flops, show_gibibytes, show_seconds
 from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
 from rooflight.flows.plan_ways_out import ways_out
+from rooflight.flows.roof import too_low
 
 if TYPE_CHECKING:
     from rooflight.estimate.affine import TraceFamily
@@ -27,6 +28,8 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
     shown = list(plan.estimates) if config.gpu else (fit or list(plan.estimates))[: config.top]
     notes = [_sentence(plan)]
     notes += _counts(plan, fit, shown)
+    here = plan.roof.name if plan.roof else None
+    notes += too_low("an MFU", (row.mfu for row in plan.estimates if row.gpu == here))
     if fit and sweep is not None:
         by_name = {swept.spec.name: swept for swept in found}
         best = [by_name[row.gpu] for row in fit if row.gpu in by_name]

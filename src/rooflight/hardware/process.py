@@ -25,17 +25,23 @@ def keep_freed_memory() -> tuple[str, ...]:
     return ()
 
 
+def busy_words() -> str | None:
+    """That other processes keep cores busy, and how many; None if they do not, or the system does not tell."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    return f"the machine is busy (load {load:.1f} on {cores} cores)" if load >= max(1.0, 0.75 * cores) else None
+
+
 def busy_cores() -> tuple[str, ...]:
     """A warning if other processes keep cores busy: threads that wait for each other then lose several times as much.
 
     returns  nothing, or one line; the load is the average of the last minute, so it may be this process's own past
     """
-    if not hasattr(os, "getloadavg"):
-        return ()
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load < max(1.0, 0.75 * cores):
+    words = busy_words()
+    if words is None:
         return ()
     return (
-        f"the machine is busy (load {load:.1f} on {cores} cores) and may train far below its speed: "
+        f"{words} and may train far below its speed: "
         "OMP_NUM_THREADS=1 or OMP_WAIT_POLICY=passive in front of the command can help",
     )
