@@ -116,7 +116,7 @@ class Sweep:
         if key not in self._played:
             self._played[key] = footprint(self.columns, self._blocks, spec, self.setting)
         found = self._played[key]
-        return replace(found, fits=fits(found.allocated_bytes, self.columns, spec, self.setting))
+        return replace(found, fits=fits(found, self.columns, self._blocks, spec, self.setting))
 
     def _product_rate(self, gpu: Device) -> float:
         """FLOP/s, published, of the fastest dtype that products run in: TensorFloat-32 where float32 becomes it."""
