@@ -40,7 +40,10 @@ def normal(name: str) -> str:
 
 
 def may_report(spec: GpuSpec, memory_bytes: int) -> bool:
-    """Whether a driver may tell so much of the entry. Unified memory is the machine's, whatever was sold with the entry; small Jetsons still differ by it."""
+    """Whether a driver may tell so much of the entry.
+
+    Unified memory is the machine's, whatever was sold with the entry; small Jetsons still differ by it.
+    """
     if spec.unified_memory and spec.family != "Jetson":
         return True
     return LEAST * spec.memory_bytes <= memory_bytes <= MOST * spec.memory_bytes

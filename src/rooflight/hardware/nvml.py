@@ -106,7 +106,7 @@ def flag(answer: Any) -> bool:
 
 
 def part(answer: Any, name: str) -> Any:
-    """A field of a structure. Raises ValueError where it lacks it: an AttributeError would be taken for an old pynvml."""
+    """A field of a structure. Raises ValueError if it lacks it: an AttributeError would be taken for an old pynvml."""
     try:
         return getattr(answer, name)
     except AttributeError:
