@@ -88,9 +88,7 @@ def test_stopping_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
-@pytest.mark.parametrize(
-    ("ignored", "code"), [(False, 130), (True, 0)], ids=["a terminal that closes", "under nohup"]
-)
+@pytest.mark.parametrize(("ignored", "code"), [(False, 130), (True, 0)], ids=["a terminal that closes", "under nohup"])
 def test_a_hangup_ends_a_command_as_ctrl_c_does(ignored: bool, code: int) -> None:
     program = (
         "import os, signal, sys\n"

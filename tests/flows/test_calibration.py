@@ -91,9 +91,7 @@ def test_a_busy_machine_is_not_calibrated_unless_forced(
     assert any("the machine is busy" in note for note in from_json(Calibration, path.read_text()).notes)
 
 
-def test_an_unsteady_measurement_is_not_kept(
-    round_figures: None, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unsteady_measurement_is_not_kept(round_figures: None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = roof_flow.measured_roof
 
     def shaken(*arguments: Any) -> GpuSpec:
@@ -172,7 +170,21 @@ def roof_of(path: Path) -> GpuSpec:
         (lambda path: path.rename(path.with_name(path.name.replace("torch-", "torch-0-"))), "of another version"),
         (lambda path: path.unlink(), "no calibration of"),
     ],
-    ids=["foreign", "stale", "threads", "memory", "dtype", "zero", "negative kind", "too fast", "launch", "cut", "wrong key", "other version", "missing"],
+    ids=[
+        "foreign",
+        "stale",
+        "threads",
+        "memory",
+        "dtype",
+        "zero",
+        "negative kind",
+        "too fast",
+        "launch",
+        "cut",
+        "wrong key",
+        "other version",
+        "missing",
+    ],
 )
 def test_a_calibration_that_does_not_fit_is_not_used_and_the_sentence_says_why(
     calibrated: Path, spoil: Any, why: str, capsys: pytest.CaptureFixture[str]

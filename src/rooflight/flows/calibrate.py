@@ -27,7 +27,9 @@ PLAIN = ("float32", "TF32 Tensor Cores", "bfloat16", "float16")  # the variants 
 STABLE = 0.2  # rates of a class within this part of their median are one rate
 
 
-def calibrate(*, device: str = "auto", out: Path | None = None, force: bool = False, console: Console | None = None) -> Report:
+def calibrate(
+    *, device: str = "auto", out: Path | None = None, force: bool = False, console: Console | None = None
+) -> Report:
     """Measure the roof and the classes of operators, and write them where `plan`, `train` and `demo` look.
 
     out     another file; it is used where it is named: plan --calibration FILE
@@ -81,7 +83,7 @@ def calibrate(*, device: str = "auto", out: Path | None = None, force: bool = Fa
     )
     if written := force or not doubts:
         write_file(path, to_json(answer) + "\n")
-        use = "plan, train and demo use it from now on" if out is None else f"rooflight plan --calibration {path} uses it"
+        use = f"rooflight plan --calibration {path} uses it" if out else "plan, train and demo use it from now on"
         last = f"written to {path}: {use}"
     else:
         last = f"not written, as the rates may be far too low: {doubts}. Try again when nothing else runs, or --force."
