@@ -41,13 +41,14 @@ def wrapped(note: str, width: int) -> str:
     """
     if "\n" in note:
         return note
-    lines: list[str] = []
-    line = ""
-    for word in note.split(" "):  # single spaces, so that others are kept
-        longer = f"{line} {word}" if line.strip() else line + word
-        if line.strip() and display_width(longer) > width:
+    lead = " " * (len(note) - len(note.lstrip(" ")))
+    first, *words = note.lstrip(" ").split(" ")  # single spaces, so that wider gaps are kept
+    lines, line = [], lead + first
+    for word in words:
+        longer = f"{line} {word}"
+        if word and display_width(longer) > width:
             lines.append(line)
-            line = INDENT + word
+            line = lead + INDENT + word
         else:
             line = longer
     return "\n".join([*lines, line])
