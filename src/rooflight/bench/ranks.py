@@ -23,13 +23,8 @@ def run_ranks(module: str, argument: str, *, ranks: int, seconds: float, grace_s
         ended = run_process(command, environment=settings, seconds=seconds, grace_seconds=grace_seconds)
     if ended.code is None:
         raise BackendError(
-<<<<<<< HEAD
-            f"the {ranks} ranks were {ended.reason}, and were ended. Try a longer --limit, fewer --gpus or smaller "
-            "--sizes."
-=======
             f"the {ranks} ranks were {ended.reason}, and were ended. "
             "Try a longer --limit, fewer --gpus or smaller --sizes."
->>>>>>> fixb
         )
     if ended.code:
         raise BackendError(f"{failed_rank(ended.stderr) or ended.reason}. The other ranks were ended.")

@@ -83,13 +83,7 @@ def calibrate(
     )
     if written := force or not doubts:
         write_file(path, to_json(answer) + "\n")
-<<<<<<< HEAD
-        use = (
-            "plan, train and demo use it from now on" if out is None else f"rooflight plan --calibration {path} uses it"
-        )
-=======
         use = f"rooflight plan --calibration {path} uses it" if out else "plan, train and demo use it from now on"
->>>>>>> fixb
         last = f"written to {path}: {use}"
     else:
         last = f"not written, as the rates may be far too low: {doubts}. Try again when nothing else runs, or --force."
