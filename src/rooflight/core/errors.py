@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 LONGEST_SECONDS = 7 * 24 * 3600
 
 

@@ -94,8 +94,8 @@ def find_source(target: str) -> Source:
             )
         if not (path / "checkpoints/last.json").is_file():
             raise ConfigError(
-                f"{path} is no run folder (it has no checkpoints/last.json) and holds no exported model. Try a run that "
-                "rooflight train wrote, or a model's name."
+                f"{path} is no run folder (it has no checkpoints/last.json) and holds no exported model. Try a run "
+                "that rooflight train wrote, or a model's name."
             )
         return Source(kind="run", name=target)
     find_model(target)  # says so if there is no such name
