@@ -205,7 +205,10 @@ def _torchtune(row: Row) -> Case:
 
 def _library(row: Row, name: str | None = None) -> Case:
     """A source or a model that is not known: a step as timm's, of a model that a library knows by this name."""
-    import timm
+    try:
+        import timm
+    except ImportError:
+        raise NotPredictedError("timm is not installed") from None
 
     if not timm.is_model(name or row.model):
         raise NotPredictedError(f"no builder for {row.model}")

@@ -138,6 +138,7 @@ def test_foundry_counts_all_gpus_and_recomputes_when_the_notes_say_so() -> None:
 
 
 def test_a_model_that_nobody_builds_gives_a_reason() -> None:
+    pytest.importorskip("timm")
     with pytest.raises(NotPredictedError, match="no builder for mystery-net"):
         case(replace(ROW, source="somewhere/else", model="mystery-net"))
 

@@ -65,7 +65,7 @@ def _over_catalogue(config: PlanConfig, console: Console) -> _Over:
     specs, left_out = named(config), list[LeftOut]()
     if not specs:
         specs, left_out = chosen(config, step.whole.workload.dtype)
-    sweep = sweep_of(step, config)
+    sweep = sweep_of(step, config, console)
     kept, costly = affordable((sweep.estimate(spec) for spec in specs), config.max_usd_per_hour)
     return _Over(sweep=sweep, found=tuple(kept), left_out=(*left_out, *costly))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError, SpecError
 from rooflight.core.plans import HERE, Goal, LeftOut, PlanConfig
 from rooflight.core.types import Estimate, GpuSpec
@@ -91,15 +92,18 @@ def _filters(config: PlanConfig, dtype: str) -> list[tuple[str, Callable[[GpuSpe
     return found
 
 
-def sweep_of(traced: Traced, config: PlanConfig) -> Sweep:
+def sweep_of(traced: Traced, config: PlanConfig, console: Console) -> Sweep:
     """The trace, ready to be asked about GPU after GPU, with the offers of today's table."""
-    from rooflight.catalogue.prices import offers
+    from rooflight.catalogue.prices import offers_and_note
     from rooflight.core.errors import TraceError
     from rooflight.estimate.batches import growth
     from rooflight.estimate.setting import Setting
     from rooflight.estimate.sweep import Sweep, by_gpu
 
     workload = traced.whole.workload
+    offers, note = offers_and_note()
+    if note:
+        console.say(note)
     try:
         grown = None if traced.other is None else growth(traced.whole, traced.other)
     except TraceError:
@@ -113,7 +117,7 @@ def sweep_of(traced: Traced, config: PlanConfig) -> Sweep:
         ),
         grown=grown,
         gpus=workload.gpus,
-        offers=by_gpu(offers()),
+        offers=by_gpu(offers),
         usd_per_kwh=config.usd_per_kwh,
     )
 
