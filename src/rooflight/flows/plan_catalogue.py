@@ -92,7 +92,7 @@ def _filters(config: PlanConfig, dtype: str) -> list[tuple[str, Callable[[GpuSpe
     return found
 
 
-def sweep_of(traced: Traced, config: PlanConfig, console: Console) -> Sweep:
+def sweep_of(traced: Traced, config: PlanConfig, console: Console | None = None) -> Sweep:
     """The trace, ready to be asked about GPU after GPU, with the offers of today's table."""
     from rooflight.catalogue.prices import offers_and_note
     from rooflight.core.errors import TraceError
@@ -102,7 +102,7 @@ def sweep_of(traced: Traced, config: PlanConfig, console: Console) -> Sweep:
 
     workload = traced.whole.workload
     offers, note = offers_and_note()
-    if note:
+    if note and console:
         console.say(note)
     try:
         grown = None if traced.other is None else growth(traced.whole, traced.other)
