@@ -21,7 +21,8 @@ def hunt(as_of: str) -> tuple[Offer, ...]:
         import gpuhunt
     except ImportError:
         raise BackendError(
-            "prices come through gpuhunt, which is not installed. Try pip install 'rooflight[prices]'."
+            "prices come through gpuhunt, which is not installed. Try pip install 'rooflight[prices]' "
+            "(from a checkout: '.[prices]')."
         ) from None
     source = f"gpuhunt {_version()}"
     try:

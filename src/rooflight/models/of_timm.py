@@ -10,7 +10,9 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError:
-        raise BackendError("models of timm need the package timm. Try: pip install 'rooflight[timm]'.") from None
+        raise BackendError(
+            "models of timm need the package timm. Try: pip install 'rooflight[timm]' (from a checkout: '.[timm]')."
+        ) from None
     return timm
 
 

@@ -24,7 +24,8 @@ def _transformers() -> Any:
         import transformers
     except ImportError:
         raise BackendError(
-            "models of transformers need the package transformers. Try: pip install 'rooflight[transformers]'."
+            "models of transformers need the package transformers. Try: pip install 'rooflight[transformers]' "
+            "(from a checkout: '.[transformers]')."
         ) from None
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its advice is on weights
     return transformers
