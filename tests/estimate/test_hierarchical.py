@@ -13,10 +13,10 @@ from rooflight.estimate.device import device
 from rooflight.estimate.fusion import fuse
 from rooflight.estimate.kernels import kernels
 from rooflight.estimate.parallel import Gang, bus_bytes_per_second, gang_seconds, ring_seconds
-from rooflight.estimate.predict import predict
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import load_shares
 from rooflight.estimate.step import step
+from rooflight.estimate.sweep import Sweep
 from rooflight.estimate.table import at_batch, table, without_phase
 from rooflight.estimate.traffic import traffic
 from tests.estimate.gpus import GPU, pointwise, product, step_of
@@ -146,7 +146,7 @@ def test_a_gpu_without_units_is_refused() -> None:
 
 def test_a_trace_without_work_is_refused() -> None:
     with pytest.raises(TraceError, match="no work"):
-        predict(step_of(), GPU)
+        Sweep(trace=step_of(), setting=EAGER)
 
 
 # ---------------------------------------------------------------- laws
@@ -191,7 +191,8 @@ def test_costs_add_up(found: list[Op]) -> None:
 
 @given(found=ops)
 def test_the_estimate_lies_in_its_range(found: list[Op]) -> None:
-    estimate = predict(step_of(*found), GPU)
+    sweep = Sweep(trace=step_of(*found), setting=EAGER)
+    estimate = sweep.estimate(GPU).estimate
     assert estimate.low < estimate.high
     assert estimate.samples_per_second == pytest.approx(8 / estimate.step_seconds)
-    assert estimate.assumptions
+    assert sweep.assumptions()

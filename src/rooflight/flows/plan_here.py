@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
-from rooflight.core.plans import BATCH, PlanConfig
+from rooflight.core.plans import PlanConfig
 from rooflight.core.types import Estimate, GpuSpec, Machine, Task, Trace, Workload
 from rooflight.flows.calibration import calibrated_roof
-from rooflight.flows.plan_models import CHANNELS_LAST, find_recipe, optimizer_of
+from rooflight.flows.plan_models import find_recipe, gpu_workload
 from rooflight.flows.roof import find_roof
 
 if TYPE_CHECKING:
@@ -119,16 +119,4 @@ def _calibrated(
 
 def _workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
     """As PyTorch runs it here: eager, weights in float32."""
-    return Workload(
-        model=config.model,
-        task=config.task,
-        batch=config.batch or BATCH,
-        input_shape=recipe.input_shape,
-        dtype=dtype,
-        optimizer=optimizer_of(config),
-        channels_last=config.channels_last or config.model in CHANNELS_LAST,
-        accumulation=config.accumulation,
-        checkpointing=config.checkpointing,
-        trainable=config.trainable,
-        generation=config.generation,
-    )
+    return replace(gpu_workload(config, recipe, dtype), parameter_dtype="float32", compiled=False, gpus=1)
