@@ -37,7 +37,7 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_every_command_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
     from rooflight.cli.main import run
 
-    commands = set(re.findall(r"rooflight ([a-z]+)", (ROOT / "README.md").read_text()))
+    commands = set(re.findall(r"(?:`|\$ |&& )rooflight ([a-z]+)", (ROOT / "README.md").read_text()))
     assert commands >= {"info", "plan", "train", "predict", "export", "report", "demo"}
     for command in sorted(commands):
         assert run([command, "--help"]) == 0, command

@@ -191,8 +191,9 @@ def test_cuda_without_a_number_is_the_first_gpu(
 def test_what_is_missing_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name in ("keras", "torch") else None)
     assert {name: missing(framework) for name, framework in FRAMEWORKS.items()} == {
-        "keras-tensorflow": "not installed: tensorflow. Try pip install 'rooflight[keras,tensorflow]'",
-        "keras-jax": "not installed: jax. Try pip install 'rooflight[keras,jax]'",
+        "keras-tensorflow": "not installed: tensorflow. Try pip install 'rooflight[keras,tensorflow]' "
+        "(from a checkout: '.[keras,tensorflow]')",
+        "keras-jax": "not installed: jax. Try pip install 'rooflight[keras,jax]' (from a checkout: '.[keras,jax]')",
         "keras-torch": "",
         "pytorch": "",
         "rooflight": "",
