@@ -20,9 +20,7 @@ class Section:
     content: Markup | None
 
 
-def document(
-    *, title: str, eyebrow: str, heading: str, sections: Sequence[Section], foot: str, style: str = ""
-) -> str:
+def document(*, title: str, eyebrow: str, heading: str, sections: Sequence[Section], foot: str, style: str = "") -> str:
     """The whole page.
 
     style  rules of this kind of page, behind those that all share

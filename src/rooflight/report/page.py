@@ -20,6 +20,7 @@ from rooflight.report.sections import (
     show_value,
 )
 
+
 def run_page(
     result: TrainResult,
     *,
