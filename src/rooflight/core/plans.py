@@ -21,8 +21,8 @@ class PlanConfig:
 
     model: str = setting(
         "cnn",
-        "cnn, lstm, transfer:vgg16, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, a saved trace TRACE.json, "
-        "or - for one on stdin",
+        "cnn, lstm, transfer:vgg16, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, FILE.keras, a saved trace "
+        "TRACE.json, or - for one on stdin",
     )
     task: Task = setting("train", "a training step or an inference batch")
     batch: int | None = setting(None, "samples per step, of each GPU [default: 64, or a saved trace's own]")
