@@ -242,3 +242,12 @@ def test_a_plan_is_also_a_page_and_a_saved_one_gives_the_same_pictures(tmp_path:
 def test_a_page_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such folder"):
         plan(PlanConfig(), page=tmp_path / "none" / "plan.html")
+
+
+def test_a_whole_run_has_time_energy_and_price() -> None:
+    told = of("H100 SXM5 80GB", batch=256, samples=1_000_000)
+    row = answer(told).estimates[0]
+    assert row.run_seconds == pytest.approx(1e6 / row.samples_per_second)
+    assert row.run_usd == row.usd_per_million_samples
+    assert told.tables[0].columns[-2:] == ("run", "$ run")
+    assert any(note.startswith("The whole run of 1.00 M samples takes") for note in told.notes)

@@ -16,7 +16,6 @@ from rooflight.core.types import Workload
 from rooflight.models.resolve import resolve
 from rooflight.trace.tracer import trace
 
-
 # Keras 3.15 has an __array__ of its own that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

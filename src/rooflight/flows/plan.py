@@ -38,6 +38,10 @@ def plan(config: PlanConfig | None = None, *, page: Path | None = None, console:
     step = over.sweep.trace if over else _trace_of(here, config)
     rows = [swept.estimate for swept in over.found] if over else []
     rows += [here.estimate] if here else []
+    if config.samples is not None:
+        from rooflight.estimate.cost import with_run
+
+        rows = [with_run(row, config.samples) for row in rows]
     answer = Plan(
         workload=step.workload,
         trace=summary(step),

@@ -82,8 +82,19 @@ def _figures(plan: Plan, found: Sequence[_Gpu]) -> Markup:
     if drawn := [(row.joules_per_sample, row) for row in fit if row.joules_per_sample is not None]:
         joules, row = min(drawn, key=lambda pair: pair[0])
         best.append(figure("greenest", f"{joules:.3g} J a sample", f"{row.gpu}, {row.watts or 0:.0f} W"))
+    if timed := [(row.run_seconds, row) for row in fit if row.run_seconds is not None]:
+        seconds, row = min(timed, key=lambda pair: pair[0])
+        best.append(figure("whole run, fastest", show_seconds(seconds), f"{row.gpu}{_costs(row)}"))
+    if paid := [(row.run_usd, row) for row in fit if row.run_usd is not None]:
+        usd, row = min(paid, key=lambda pair: pair[0])
+        best.append(figure("whole run, cheapest", _usd(usd), f"{row.gpu}, {show_seconds(row.run_seconds)}"))
     best.append(figure("fits on", f"{len(fit)} of {len(found)}", "GPUs that have the dtype and were not filtered"))
     return tag("div", lead, tag("dl", [*best, *asked], class_="grid"), class_="figures")
+
+
+def _costs(row: Estimate) -> str:
+    energy = "" if row.run_kwh is None else f", {row.run_kwh:.3g} kWh"
+    return energy if row.run_usd is None else f"{energy}, {_usd(row.run_usd)}"
 
 
 def _lead(big: str, label: str, aside: str) -> Markup:
