@@ -52,8 +52,7 @@ def torch_estimator(case: Case, spec: GpuSpec) -> float | None:
     import torch
     from torch.distributed._tools.runtime_estimator import RuntimeEstimator
 
-    from benchmarks.accuracy.models import built
-    from benchmarks.accuracy.traces import first_loss
+    from benchmarks.accuracy.models import built, first_loss
     from rooflight.core.types import Workload
     from rooflight.trace.inputs import DTYPES, class_indices
     from rooflight.trace.shapes import Shapes, without_memory

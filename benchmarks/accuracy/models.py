@@ -1,15 +1,25 @@
 """Models by the names that recipes use, as functions that build them, and the input that they take."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import nn
 
 from benchmarks.accuracy.cases import NotPredictedError, Recipe
-from rooflight.core.types import Workload
-from rooflight.trace.inputs import images, tokens
+from benchmarks.accuracy.zoo.language import STAND_INS
+from rooflight.core.errors import RooflightError
+from rooflight.core.types import Generation, Workload
+from rooflight.models.of_transformers import of_configuration
+from rooflight.models.resolve import resolve
+from rooflight.trace.inputs import class_indices, images, tokens
+
+
+def first_loss(found: Any, target: Any) -> Any:
+    """Cross entropy of a model's first output: some give a second head's beside it in training."""
+    return F.cross_entropy(found[0] if isinstance(found, tuple | list) else found, target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +27,10 @@ class Built:
     """What a trace needs of a model."""
 
     build: Callable[[], nn.Module]
-    make_input: Callable[[Workload], Tensor] = images
+    make_input: Callable[[Workload], Any] = images
+    loss: Callable[[Any, Any], Any] = first_loss
+    make_target: Callable[[Any], Any] = class_indices
+    generation: Generation | None = None
 
 
 def built(recipe: Recipe) -> Built:
@@ -28,11 +41,19 @@ def built(recipe: Recipe) -> Built:
     if library == "timm":
         return Built(build=_timm(name, recipe))
     if library == "torchvision":
-        return Built(build=_torchvision(name))
+        return _torchvision(name, recipe)
     if library == "gpt":
         return _gpt(name, recipe)
+    if library in ("hf", "prefill", "decode"):
+        return _transformers(name, recipe, None if library == "hf" else library)
+    if library == "diffusion":
+        return _diffusion(name)
     if library == "zoo" and name in ZOO:
         return ZOO[name](recipe)
+    if library == "matmul":
+        return Built(build=partial(nn.Linear, recipe.input_shape[0], int(name), bias=False))
+    if library == "rcnn":
+        return _rcnn(name)
     raise NotPredictedError(f"no library for {recipe.model}")
 
 
@@ -40,7 +61,7 @@ def _timm(name: str, recipe: Recipe) -> Callable[[], nn.Module]:
     import timm
     from timm.layers.config import set_fused_attn
 
-    if not timm.is_model(name):
+    if not timm.is_model(name.partition(".")[0]):
         raise NotPredictedError("timm has no model of this name")
     # Weights that timm no longer lists keep an old name of the same architecture.
     known = name.removesuffix("_sam")
@@ -57,14 +78,33 @@ def _timm(name: str, recipe: Recipe) -> Callable[[], nn.Module]:
     return build
 
 
-def _torchvision(name: str) -> Callable[[], nn.Module]:
-    import torchvision
+def _torchvision(name: str, recipe: Recipe) -> Built:
+    return replace(_resolved(f"torchvision:{name}", recipe), loss=first_loss, make_target=class_indices)
 
-    known: Any = torchvision.models
-    if name not in known.list_models():
-        raise NotPredictedError("torchvision has no model of this name")
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    return partial(known.get_model, name, weights=None, **options)
+
+def _resolved(name: str, recipe: Recipe) -> Built:
+    """A model by the package's own door, or by a configuration that stands in for it."""
+    stand_in = STAND_INS.get(name.removeprefix("hf:"))
+    try:
+        if stand_in is not None:
+            found = of_configuration(name, stand_in, recipe.input_shape)
+        else:
+            found = resolve(name, recipe.input_shape)
+    except RooflightError as error:
+        raise NotPredictedError(str(error)) from None
+    return Built(build=found.build, make_input=found.make_input, loss=found.loss, make_target=found.make_target)
+
+
+def _transformers(name: str, recipe: Recipe, generation: Generation | None) -> Built:
+    return replace(_resolved(f"hf:{name}", recipe), generation=generation)
+
+
+def _diffusion(name: str) -> Built:
+    from benchmarks.accuracy.zoo.diffusion import DENOISERS, Denoiser, latents
+
+    if name not in DENOISERS:
+        raise NotPredictedError(f"no dimensions for {name}")
+    return Built(build=partial(Denoiser, DENOISERS[name]), make_input=partial(latents, DENOISERS[name]))
 
 
 def _gpt(name: str, recipe: Recipe) -> Built:
@@ -103,16 +143,40 @@ def _transformer(recipe: Recipe) -> Built:
     return Built(build=TransformerBig, make_input=tokens)
 
 
-def _rcnn(recipe: Recipe, **options: Any) -> Built:
-    from benchmarks.accuracy.zoo.rcnn import Rcnn
+def _rcnn(name: str) -> Built:
+    from benchmarks.accuracy.zoo.rcnn import Rcnn, variant
 
-    return Built(build=partial(Rcnn, **options))
+    return Built(build=partial(Rcnn, variant(name)))
 
 
 def _unet(recipe: Recipe) -> Built:
     from benchmarks.accuracy.zoo.unet import Unet
 
     return Built(build=partial(Unet, dims=len(recipe.input_shape) - 1))
+
+
+def _ssd(recipe: Recipe) -> Built:
+    from benchmarks.accuracy.zoo.ssd import Ssd300
+
+    return Built(build=Ssd300)
+
+
+def _ncf(recipe: Recipe) -> Built:
+    from benchmarks.accuracy.zoo.ncf import NeuMf
+
+    return Built(build=NeuMf, make_input=tokens)
+
+
+def _tacotron(recipe: Recipe) -> Built:
+    from benchmarks.accuracy.zoo.tacotron import Tacotron2
+
+    return Built(build=Tacotron2, make_input=tokens)
+
+
+def _waveglow(recipe: Recipe) -> Built:
+    from benchmarks.accuracy.zoo.waveglow import WaveGlow
+
+    return Built(build=WaveGlow)
 
 
 ZOO: dict[str, Callable[[Recipe], Built]] = {
@@ -126,13 +190,8 @@ ZOO: dict[str, Callable[[Recipe], Built]] = {
     "transformer-xl-large": partial(_transformer_xl, large=True, memory=384),
     "transformer-big": _transformer,
     "nnunet": _unet,
-    "mask-rcnn": partial(_rcnn, masks=True),
-    "faster-rcnn": partial(_rcnn, masks=False),
-    "mask-rcnn-101": partial(_rcnn, masks=True, layers=101),
-    "faster-rcnn-101": partial(_rcnn, masks=False, layers=101),
-    "mask-rcnn-x101": partial(_rcnn, masks=True, layers=101, groups=32),
-    "faster-rcnn-x101": partial(_rcnn, masks=False, layers=101, groups=32),
-    "keypoint-rcnn": partial(_rcnn, masks=False, keypoints=True),
-    "keypoint-rcnn-101": partial(_rcnn, masks=False, keypoints=True, layers=101),
-    "keypoint-rcnn-x101": partial(_rcnn, masks=False, keypoints=True, layers=101, groups=32),
+    "ssd300": _ssd,
+    "ncf": _ncf,
+    "tacotron2": _tacotron,
+    "waveglow": _waveglow,
 }

@@ -1,6 +1,5 @@
 """What a case is predicted to measure: from the trace of its recipe, its GPU and its setting to the row's metric."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -8,12 +7,15 @@ from statistics import geometric_mean
 
 from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
 from benchmarks.accuracy.cases import Case, NotPredictedError
+from benchmarks.accuracy.metrics import to_metric, unit_kind
 from benchmarks.accuracy.traces import Traced, Traces
-from rooflight.catalogue.find import find_published
+from rooflight.catalogue.find import called, find_published
 from rooflight.core.errors import SpecError
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.device import device
-from rooflight.estimate.parallel import Gang, gang_seconds
+from rooflight.estimate.kernels import PRODUCT_KINDS
+from rooflight.estimate.parallel import HOP_SECONDS, Gang, bus_bytes_per_second, gang_seconds
+from rooflight.estimate.power import draw_watts
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import Step, step
 from rooflight.estimate.table import OpTable, without_phase
@@ -27,12 +29,16 @@ def gpu_spec(name: str) -> GpuSpec:
     try:
         return find_published(name)
     except SpecError as error:
-        raise NotPredictedError(f"GPU {name}: not in the catalogue") from error
+        match = sorted(called(name), key=lambda spec: spec.memory_bytes)
+        if not match:
+            raise NotPredictedError(f"GPU {name or 'not given'}: not in the catalogue") from error
+        return match[-1]  # a name that leaves memory or form open: the largest of the cards it may be
 
 
 def case_table(case: Case, traced: Traced, *, batch: float | None = None) -> OpTable:
     """The operators of the case's step, at its batch or another."""
     whole = traced.at(batch or case.batch)
+    whole = whole if case.change is None else case.change(whole)
     return whole if case.recipe.optimizer or case.recipe.task == "infer" else without_phase(whole, "optimizer")
 
 
@@ -46,38 +52,6 @@ def case_step(case: Case, table: OpTable, spec: GpuSpec, shares: Shares) -> Step
         raise NotPredictedError(f"GPU {case.row.gpu}: {error}") from error
 
 
-def to_metric(case: Case, seconds: float) -> float:
-    """Seconds of a step in the unit that the row counts in.
-
-    raises  NotPredictedError for a metric without a rule
-    """
-    samples = case.batch * case.per_sample * case.row.gpus
-    if case.row.metric == "ms_per_step":
-        return 1000.0 * seconds * case.repeats
-    if case.row.metric in ("samples_per_s", "tokens_per_s"):
-        return samples / seconds
-    if case.row.metric == "mfu":
-        return _mfu(case, samples / seconds)
-    raise NotPredictedError(f"metric {case.row.metric} is not predicted")
-
-
-def _mfu(case: Case, tokens_per_second: float) -> float:
-    """Percent of the dense peak, as llm-foundry counts it: 6 FLOPs per parameter and token and those of attention.
-
-    source  llm-foundry scripts/train/benchmarking/README.md: 6·parameters·tokens + 12·layers·width·T per token
-    """
-    from benchmarks.accuracy.zoo.gpt import SHAPES
-
-    name = case.recipe.model.removeprefix("gpt:")
-    parameters = re.search(r"params=(\d+)", case.row.notes)
-    if name not in SHAPES or not parameters:
-        raise NotPredictedError("MFU of a model without dimensions")
-    shape, length = SHAPES[name], case.recipe.input_shape[0]
-    flops = 6.0 * int(parameters[1]) + 12.0 * shape.layers * shape.width * length
-    peak = gpu_spec(case.row.gpu).flops_per_second["bfloat16"] * case.row.gpus
-    return 100.0 * flops * tokens_per_second / peak
-
-
 def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
     """Seconds of the step on all of the case's GPUs.
 
@@ -87,6 +61,9 @@ def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
         return one.seconds
     if case.parallel is None:
         raise NotPredictedError("several GPUs, and no word of how they work together")
+    if case.parallel == "split":
+        bus = bus_bytes_per_second(spec, case.row.gpus)
+        return one.seconds + sum(sent / bus + 2 * HOP_SECONDS for sent in case.exchanged)
     training = case.recipe.task == "train"
     item = 2 if case.recipe.weights != "float32" else 4
     gathered = 2 if case.parallel == "sharded" else item
@@ -116,20 +93,68 @@ class Prediction:
     others: Mapping[str, float]
 
 
-def predict(case: Case, traces: Traces, shares: Shares, *, peers: bool = False) -> Prediction:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One case on its GPUs: seconds and joules of a step, each GPU's, with what comes beside it."""
+
+    step: Step
+    seconds: float
+    joules: float | None
+    flops: float
+    roofline_seconds: float | None
+
+
+def run(case: Case, traces: Traces, shares: Shares) -> Run:
     """
-    peers   run torch's RuntimeEstimator too, where it knows the device: seconds per row
     raises  NotPredictedError with the reason
     """
     spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
     setting = replace(case.setting, slow_host=slow_host(case.row.source, spec.name, shares))
     table = case_table(case, traced)
     one = case_step(replace(case, setting=setting), table, spec, shares)
-    others = {"plain roofline": plain_roofline(case, table, spec)}
-    if peers and case.row.gpus == 1:
-        others["torch RuntimeEstimator"] = torch_estimator(case, spec)
-    return Prediction(
-        value=to_metric(case, case_seconds(case, traced, one, spec)),
+    seconds = case_seconds(case, traced, one, spec)
+    watts = draw_watts(spec, replace(one, seconds=seconds))
+    found = Run(
         step=one,
-        others={name: to_metric(case, found) for name, found in others.items() if found and case.row.gpus == 1},
+        seconds=seconds,
+        joules=None if watts is None else watts * seconds,
+        flops=float(table.flops[table.kind(*PRODUCT_KINDS)].sum()),
+        roofline_seconds=plain_roofline(case, table, spec),
+    )
+    for other, share in case.beside:
+        found = _with(found, run(other, traces, shares), share)
+    return found
+
+
+def _with(one: Run, other: Run, share: float) -> Run:
+    """A step, and so much of another that comes with it."""
+
+    def both(first: float | None, second: float | None) -> float | None:
+        return None if first is None or second is None else first + share * second
+
+    return replace(
+        one,
+        seconds=one.seconds + share * other.seconds,
+        joules=both(one.joules, other.joules),
+        flops=one.flops + share * other.flops,
+        roofline_seconds=both(one.roofline_seconds, other.roofline_seconds),
+    )
+
+
+def predict(case: Case, traces: Traces, shares: Shares, *, peers: bool = False) -> Prediction:
+    """
+    peers   run torch's RuntimeEstimator too, where it knows the device: seconds per row
+    raises  NotPredictedError with the reason
+    """
+    found = run(case, traces, shares)
+    others: dict[str, float | None] = {}
+    if case.row.gpus == 1 and unit_kind(case.row.metric) in ("rate", "time"):
+        others["plain roofline"] = found.roofline_seconds
+        if peers and not case.beside:
+            others["torch RuntimeEstimator"] = torch_estimator(case, gpu_spec(case.row.gpu))
+    watts = None if found.joules is None else found.joules / found.seconds
+    return Prediction(
+        value=to_metric(case, found.seconds, watts=watts, flops=found.flops),
+        step=found.step,
+        others={name: to_metric(case, seconds, flops=found.flops) for name, seconds in others.items() if seconds},
     )

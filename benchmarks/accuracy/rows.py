@@ -1,7 +1,9 @@
-"""The rows of a file of published measurements, read strictly."""
+"""The rows of a file of published measurements. A cell that cannot be read is an empty one."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from rooflight.core.errors import ConfigError
@@ -10,11 +12,12 @@ COLUMNS = (
     "source_repo", "source_path", "gpu", "n_gpus", "framework", "framework_version", "model", "task", "precision",
     "memory_format", "compile", "batch_size", "input_shape", "seq_len", "metric", "value", "notes",
 )  # fmt: skip
+NEEDED = ("gpu", "model", "metric", "value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One measurement as it was published. An empty field is None; batch is per GPU."""
+    """One measurement as it was published. An empty field is None or ""; batch is per GPU."""
 
     source: str
     path: str
@@ -31,43 +34,55 @@ class Row:
     input_shape: str | None
     seq_len: int | None
     metric: str
-    value: float
+    value: float | None  # None: not a number above zero, so nothing to compare with
     notes: str
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Every row of the file.
+    """Every row of the file, whatever the order of its columns; columns beyond those of a measurement may be missing.
 
-    raises  ConfigError if the file has other columns, or a row has no number where one belongs
+    raises  ConfigError if the file cannot be read, or lacks what no measurement is without
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ConfigError(f"{path} has no column {', '.join(missing)}. Try a file with the columns of the README.")
-        return [_row(fields, path, number) for number, fields in enumerate(reader, start=2)]
-
-
-def _row(fields: dict[str, str], path: Path, line: int) -> Row:
     try:
-        return Row(
-            source=fields["source_repo"],
-            path=fields["source_path"],
-            gpu=fields["gpu"].strip(),
-            gpus=int(fields["n_gpus"] or 1),
-            framework=fields["framework"],
-            version=fields["framework_version"] or None,
-            model=fields["model"],
-            task=fields["task"],
-            precision=fields["precision"] or None,
-            memory_format=fields["memory_format"] or None,
-            compiled=fields["compile"] == "1",
-            batch=float(fields["batch_size"]) if fields["batch_size"] else None,
-            input_shape=fields["input_shape"] or None,
-            seq_len=int(float(fields["seq_len"])) if fields["seq_len"] else None,
-            metric=fields["metric"],
-            value=float(fields["value"]),
-            notes=fields["notes"],
-        )
-    except ValueError as error:
-        raise ConfigError(f"{path}, line {line}: {error}. Every row needs numbers in n_gpus and value.") from error
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ConfigError(
+                    f"{path} has no column {', '.join(missing)}. Try a file with the columns {', '.join(COLUMNS)}."
+                )
+            return [_row({name: (fields.get(name) or "").strip() for name in COLUMNS}) for fields in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. Try a comma-separated file in UTF-8.") from error
+
+
+def _row(fields: Mapping[str, str]) -> Row:
+    gpus, length = _positive(fields["n_gpus"]), _positive(fields["seq_len"])
+    return Row(
+        source=fields["source_repo"],
+        path=fields["source_path"],
+        gpu=fields["gpu"],
+        gpus=max(1, round(gpus)) if gpus else 1,
+        framework=fields["framework"],
+        version=fields["framework_version"] or None,
+        model=fields["model"],
+        task=fields["task"].lower(),
+        precision=fields["precision"] or None,
+        memory_format=fields["memory_format"] or None,
+        compiled=fields["compile"].lower() in ("1", "1.0", "true", "yes"),
+        batch=_positive(fields["batch_size"]),
+        input_shape=fields["input_shape"] or None,
+        seq_len=max(1, round(length)) if length else None,
+        metric=fields["metric"],
+        value=_positive(fields["value"]),
+        notes=fields["notes"],
+    )
+
+
+def _positive(text: str) -> float | None:
+    """The finite number above zero that a cell holds, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) and number > 0 else None

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -132,18 +131,14 @@ def _trace(recipe: Recipe, batch: int) -> Trace:
         optimizer=(recipe.optimizer or "sgd") if recipe.task == "train" else None,
         checkpointing=recipe.checkpointing,
         trainable=recipe.trainable,
+        generation=model.generation,
     )
     try:
-        return trace(model.build, workload, make_input=model.make_input, loss=first_loss)
+        return trace(
+            model.build, workload, make_input=model.make_input, loss=model.loss, make_target=model.make_target
+        )
     except Exception as error:  # any model of a library may fail in any way; the reason is counted, not hidden
         raise NotPredictedError(f"cannot be traced: {type(error).__name__}: {str(error)[:160]}") from error
-
-
-def first_loss(found: Any, target: Any) -> Any:
-    """Cross entropy of a model's first output: some give a second head's beside it in training."""
-    import torch
-
-    return torch.nn.functional.cross_entropy(found[0] if isinstance(found, tuple | list) else found, target)
 
 
 def _blocks(trace: Trace) -> Blocks:

@@ -62,6 +62,7 @@ SHAPES: Mapping[str, Shape] = {
     "llama-2-13b": Shape(layers=40, width=5120, heads=40, kv_heads=40, hidden=13824, vocabulary=32000, gated=True),
     "llama-3.1-8b": Shape(layers=32, width=4096, heads=32, kv_heads=8, hidden=14336, vocabulary=128256, gated=True),
     "llama-3.1-70b": Shape(layers=80, width=8192, heads=64, kv_heads=8, hidden=28672, vocabulary=128256, gated=True),
+    "qwen-1.8b": Shape(layers=24, width=2048, heads=16, kv_heads=16, hidden=5504, vocabulary=151936, gated=True),
     "qwen-7b": Shape(layers=32, width=4096, heads=32, kv_heads=32, hidden=11008, vocabulary=151936, gated=True),
     "qwen-14b": Shape(layers=40, width=5120, heads=40, kv_heads=40, hidden=13696, vocabulary=152064, gated=True),
     "qwen-72b": Shape(layers=80, width=8192, heads=64, kv_heads=64, hidden=24576, vocabulary=152064, gated=True),

@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,19 @@ def recipe(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
     """
     given, _, architecture = name.partition("#")
     known = _configuration(given)
+    return of_configuration(name, replace(known, architecture=architecture or known.architecture), input_shape)
+
+
+def of_configuration(name: str, known: Configuration, input_shape: tuple[int, ...] | None = None) -> Recipe:
+    """The model that a configuration describes; the name is for people."""
     transformers = _transformers()
-    kind = getattr(transformers, architecture or known.architecture, None)
+    kind = getattr(transformers, known.architecture, None)
     if kind is None:
-        raise ConfigError(
-            f"transformers {transformers.__version__} has no class {architecture or known.architecture!r}."
-        )
+        raise ConfigError(f"transformers {transformers.__version__} has no class {known.architecture!r}.")
     try:
         config = transformers.AutoConfig.for_model(known.kind, **known.fields)
     except ValueError as error:
-        raise ConfigError(f"transformers {transformers.__version__} cannot read {given}: {error}.") from None
+        raise ConfigError(f"transformers {transformers.__version__} cannot read {name}: {error}.") from None
     return Recipe(
         name=f"hf:{name}",
         build=lambda: kind(config),
