@@ -18,7 +18,7 @@ from rooflight.core.errors import BackendError
 from rooflight.data.engines.engine import DTYPES, new_result
 from rooflight.data.pipeline.program import Pass, Program, check_source
 
-BLOCK = 2  # samples that go through all kernels together: few enough to stay in a core's cache
+BLOCK = 4  # samples that go through all kernels together: few enough to stay in a core's cache
 BORDERS = {"constant": 0, "edge": 1, "reflect": 2, "symmetric": 3}
 
 
