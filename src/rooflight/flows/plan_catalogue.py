@@ -9,6 +9,7 @@ from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError, SpecError
 from rooflight.core.plans import HERE, Goal, LeftOut, PlanConfig
 from rooflight.core.types import Estimate, GpuSpec
+from rooflight.flows.plan_form import network_of
 from rooflight.flows.plan_models import Traced
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def sweep_of(traced: Traced, config: PlanConfig, console: Console | None = None)
             tf32="all" if workload.dtype == "tfloat32" else "convolutions",
         ),
         grown=grown,
-        gpus=workload.gpus,
+        form=workload.parallel,
+        network=network_of(config),
         offers=by_gpu(offers),
         usd_per_kwh=config.usd_per_kwh,
     )
