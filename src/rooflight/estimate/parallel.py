@@ -17,8 +17,12 @@ from rooflight.estimate.step import Step
 from rooflight.estimate.table import Array
 from rooflight.estimate.tensor import Exchange
 
-# Copying the modules to one GPU over running them once: torchvision's models on 2 to 4 GPUs (calibration rows)
-REPLICATING = 0.6
+# nn.DataParallel: fitted on torchvision's models on 2 to 4 GPUs (332 calibration rows with a row of one GPU beside).
+REPLICATING = 0.28  # copying the modules to one GPU over running them once
+TAKING_TURNS = 0.5  # of the host's work backward, what a further GPU's thread adds to it
+THREAD_SECONDS = 2.5e-3  # of a further GPU: its thread, its part of the batch, its results
+COPY_SHARE = 0.55  # of a PCIe slot
+COPIED_BACK = 1.27  # gradients' way back, which are added up too, over the weights' way there
 
 UNIT_PARAMETERS = 1e8  # of a unit that FSDP gathers, where no blocks repeat: size_based_auto_wrap_policy's default
 
@@ -218,12 +222,16 @@ def threads_seconds(
 
     Forward is Python, and its threads take turns at the lock: the host copies the modules for every GPU, which takes
     some of what running them does, and issues the operators of all GPUs one after the other. Backward is C++, one
-    thread each.
+    thread each, which hinder each other.
     """
     if gpus == 1:
         return one.seconds
-    copied = (parameter_bytes + gradient_bytes) / bus_bytes_per_second(Group(ranks=gpus), fabric(spec))
+    joined = fabric(spec)
+    rate = COPY_SHARE * joined.bytes_per_second
+    if joined.kind != "pcie":
+        rate = bus_bytes_per_second(Group(ranks=gpus), joined)
+    copied = (parameter_bytes + COPIED_BACK * gradient_bytes) / rate
     recorded = one.host_seconds - one.host_backward_seconds - one.host_plain_seconds
     forward = max(one.gpu_seconds - one.backward_seconds, (1 + REPLICATING) * gpus * one.host_plain_seconds + recorded)
-    backward = max(one.backward_seconds, one.host_backward_seconds)
-    return max(forward + backward, one.seconds) + copied
+    backward = max(one.backward_seconds, one.host_backward_seconds * (1 + TAKING_TURNS * (gpus - 1)))
+    return max(forward + backward, one.seconds) + copied + THREAD_SECONDS * (gpus - 1)
