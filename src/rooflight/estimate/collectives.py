@@ -24,6 +24,9 @@ Collective = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all",
 RING_SHARE = {"NVLink 3": 0.74, "NVLink 4": 0.78, "NVLink 5": 0.70, "xGMI": 0.75}
 RING_SHARE_OF_OTHERS = 0.74
 PCIE_SHARE, PCIE_SHARE_OF_MORE = 0.70, 0.42  # of two GPUs; more of them share the way through the host
+# Through the host's memory: two A40 without peer access copy 20 GB/s both ways together over PCIe 4.0 x16
+# (NVIDIA/nccl-tests issue 74); four L40S whose host has none reduce 5.2 GB/s (catalogue/collectives.csv).
+HOST_SHARE, HOST_SHARE_OF_MORE = 0.32, 0.17
 NVLS_SHARE = {"NVLink 4": 0.585, "NVLink 5": 0.50}
 NVLS_LEAST = 5  # GPUs: H100 and B200 with 4 were measured at a ring's rate
 OWN_PART = 0.35  # of a step: every rank moves its own part within its memory, beside the ring's steps
@@ -42,7 +45,7 @@ class _Protocol:
     share: float
 
     def hop(self, kind: str) -> float:
-        return self.pcie if kind == "pcie" else self.nvlink
+        return self.pcie if kind in ("pcie", "host") else self.nvlink
 
 
 # LL sends a flag with every 4 bytes of data, LL128 one with every 120, Simple waits for whole chunks.
@@ -108,6 +111,8 @@ def fabric_share(fabric: Fabric, ranks: int) -> float:
     """Share of the links that rings reach."""
     if fabric.kind == "pcie":
         return PCIE_SHARE if ranks == 2 else PCIE_SHARE_OF_MORE
+    if fabric.kind == "host":
+        return HOST_SHARE if ranks == 2 else HOST_SHARE_OF_MORE
     return next((share for name, share in RING_SHARE.items() if fabric.name.startswith(name)), RING_SHARE_OF_OTHERS)
 
 

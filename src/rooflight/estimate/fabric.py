@@ -22,6 +22,10 @@ ADAPTERS = {
 }
 ONE_ADAPTER = 25e9  # of a machine of PCIe cards, which its GPUs share: 200 Gbit/s
 
+# GeForce cards from Turing on do not reach each other's memory over PCIe, so that everything goes through the host's:
+# "CANNOT Access Peer Device" of a 2080 Ti (NVIDIA/nccl-tests issue 117) and a 3090 (NVIDIA/nccl issue 1127).
+WITHOUT_PEERS = ("7.5", "8.6", "8.9", "12.0")
+
 UNKNOWN_LINK = 6e9  # where a data sheet names no link at all: below PCIe 3.0 x8
 
 
@@ -29,7 +33,7 @@ UNKNOWN_LINK = 6e9  # where a data sheet names no link at all: below PCIe 3.0 x8
 class Fabric:
     """Bytes per second are one GPU's, one direction, as published.
 
-    kind      "nvlink", "mesh" (xGMI: a link for each pair), "pcie"
+    kind      "nvlink", "mesh" (xGMI: a link for each pair), "pcie", "host" (PCIe, through the host's memory)
     name      of the link, with its generation: "NVLink 4, 18 links"
     node      GPUs that reach each other so
     pair      of the link between two GPUs of a mesh
@@ -65,8 +69,13 @@ def fabric(spec: GpuSpec, *, network_bytes_per_second: float | None = None) -> F
     shared = network_bytes_per_second or ONE_ADAPTER / NODE
     if best_host is None:
         return Fabric(kind="pcie", name="unknown", node=NODE, bytes_per_second=UNKNOWN_LINK, network=shared)
+    peers = spec.family not in ("GeForce", "TITAN") or spec.target not in WITHOUT_PEERS
     return Fabric(
-        kind="pcie", name=best_host.name, node=NODE, bytes_per_second=best_host.bytes_per_second, network=shared
+        kind="pcie" if peers else "host",
+        name=best_host.name,
+        node=NODE,
+        bytes_per_second=best_host.bytes_per_second,
+        network=shared,
     )
 
 

@@ -228,7 +228,7 @@ def threads_seconds(
         return one.seconds
     joined = fabric(spec)
     rate = COPY_SHARE * joined.bytes_per_second
-    if joined.kind != "pcie":
+    if joined.kind not in ("pcie", "host"):
         rate = bus_bytes_per_second(Group(ranks=gpus), joined)
     copied = (parameter_bytes + COPIED_BACK * gradient_bytes) / rate
     recorded = one.host_seconds - one.host_backward_seconds - one.host_plain_seconds
