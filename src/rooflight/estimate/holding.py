@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from rooflight.core.types import Lifetime
 from rooflight.estimate.layout import Layout, Role
 from rooflight.estimate.parallel import Weights
 from rooflight.estimate.pipeline import blocks_of_stages
-from rooflight.estimate.table import Array, Index, OpTable
+from rooflight.estimate.table import Array, Index, Mask, OpTable
 
 STATE = {  # sharding → the roles that a data-parallel rank keeps a part of
     "none": (),
@@ -30,9 +31,14 @@ class Blocks:
     last: Index
     roles: tuple[str, ...]
 
-    def having(self, *roles: str) -> "np.typing.NDArray[np.bool_]":
+    def having(self, *roles: str) -> Mask:
         """Which blocks have one of these roles."""
-        return np.array([role in roles for role in self.roles], dtype=bool)
+        return _having(self.roles, roles)
+
+
+@lru_cache(maxsize=256)
+def _having(found: tuple[str, ...], wanted: tuple[str, ...]) -> Mask:
+    return np.array([role in wanted for role in found], dtype=bool)
 
 
 def blocks_of(lifetimes: Sequence[Lifetime]) -> Blocks:
@@ -58,11 +64,11 @@ def held(blocks: Blocks, table: OpTable, found: Layout, form: Parallel, weights:
     share[blocks.having(*STATE[form.sharding])] /= form.shards
     share[blocks.having("activation")] = _activations(blocks, table, found, form)[blocks.having("activation")]
     more = _beside(form, weights, found)
-    last = len(table) - 1
+    always = np.zeros(len(more), dtype=np.int64)
     return Blocks(
-        bytes=np.concatenate((blocks.bytes * share, list(more.values()))),
-        first=np.concatenate((blocks.first, [0] * len(more))),
-        last=np.concatenate((blocks.last, [last] * len(more))),
+        bytes=np.concatenate((blocks.bytes * share, np.array(list(more.values()), dtype=float))),
+        first=np.concatenate((blocks.first, always)),
+        last=np.concatenate((blocks.last, always + len(table) - 1)),
         roles=(*blocks.roles, *more),
     )
 

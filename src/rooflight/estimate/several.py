@@ -32,6 +32,16 @@ def weights_of(trace: Trace) -> Weights:
     return Weights(gathered=trace.parameters * item, reduced=reduced, parameters=trace.parameters)
 
 
+def exchanged(table: OpTable, found: Layout, form: Parallel, setting: Setting) -> tuple[Exchange, Exchange]:
+    """What a micro-batch's ranks exchange forward and backward; a stage's neighbours hand over one such message."""
+    if form.tensor == form.pipeline == 1:
+        nothing = Exchange(count=0, message_bytes=0.0)
+        return nothing, nothing
+    forward, backward = (exchanges(table, found, phase) for phase in ("forward", "backward"))
+    again = forward.count if setting.recomputes else 0
+    return forward, replace(backward, count=backward.count + again)
+
+
 def several(
     table: OpTable,
     weights: Weights,
@@ -54,15 +64,10 @@ def several(
     part = split(table, found, form)
     gpu = device(spec, shares)
     own = step(part, gpu, setting, shares)
-    nothing = Exchange(count=0, message_bytes=0.0)
     if form.gpus == 1 and form.micro_batches == 1:
         alone = Shared(seconds=own.seconds, working=own.seconds, waiting={}, sent_bytes=0.0, between_bytes=0.0)
         return Several(table=part, own=own, shared=alone)
-    talking = form.tensor > 1 or form.pipeline > 1
-    forward = exchanges(table, found, "forward") if talking else nothing
-    backward = exchanges(table, found, "backward") if talking else nothing
-    if setting.recomputes:
-        backward = replace(backward, count=backward.count + forward.count)
+    forward, backward = exchanged(table, found, form, setting)
     shared = shared_step(
         pace(part, gpu, setting, shares, parameters=weights.parameters),
         form,

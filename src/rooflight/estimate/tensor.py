@@ -30,9 +30,9 @@ def check_tensor(table: OpTable, found: Layout, form: Parallel) -> None:
             f"a pipeline of {form.pipeline} stages, {form.interleave} pieces each, needs as many blocks; the model has "
             f"{found.blocks}. Try fewer stages."
         )
-    heads = _heads(table, found)
-    if form.tensor > 1 and (heads is None or heads % form.tensor):
-        raise ConfigError(f"{heads} attention heads do not divide among {form.tensor} GPUs. Try a divisor for tensor.")
+    count = heads(table, found)
+    if form.tensor > 1 and (count is None or count % form.tensor):
+        raise ConfigError(f"{count} attention heads do not divide among {form.tensor} GPUs. Try a divisor for tensor.")
 
 
 def split(table: OpTable, found: Layout, form: Parallel) -> OpTable:
@@ -98,7 +98,7 @@ def _cut(table: OpTable, found: Layout, index: int) -> str:
     return "rows" if table.columns[index] == width else "columns"
 
 
-def _heads(table: OpTable, found: Layout) -> int | None:
+def heads(table: OpTable, found: Layout) -> int | None:
     """Heads of a sample's attention; None where there is none."""
-    heads: Array = table.batch[found.having(Role.HEADS) & table.phase("forward")]
-    return int(heads.min() / table.samples) if len(heads) else None
+    batches: Array = table.batch[found.having(Role.HEADS) & table.phase("forward")]
+    return int(batches.min() / table.samples) if len(batches) else None

@@ -13,6 +13,7 @@ from rooflight.core.types import Trace
 from rooflight.flows.plan_catalogue import affordable, chosen, filtered, named, pick_dtype, ranked, sweep_of
 from rooflight.flows.plan_here import Here, plan_here
 from rooflight.flows.plan_models import Traced, every_batch, is_saved, saved, summary, traced
+from rooflight.flows.plan_scaling import plan_scaling
 from rooflight.flows.plan_tables import plan_report, trace_report
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def plan(config: PlanConfig | None = None, *, console: Console | None = None) ->
     raises  ConfigError, SpecError, TraceError for what cannot be planned
     """
     config, console = config or PlanConfig(), console or Silent()
+    if config.scaling is not None:
+        return plan_scaling(config, console=console)
     here_alone = set(config.gpu) == {HERE} or (not config.gpu and config.device != "auto")
     over = None if here_alone else _over_catalogue(config, console)
     here, left_out = _this_machine(config, console, must=here_alone or HERE in config.gpu)
