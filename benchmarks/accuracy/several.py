@@ -8,8 +8,8 @@ from rooflight.core.errors import ConfigError
 from rooflight.core.parallel import Parallel
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.parallel import Weights, threads_seconds
-from rooflight.estimate.several import several
 from rooflight.estimate.setting import Setting
+from rooflight.estimate.several import several
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import Step
 from rooflight.estimate.table import OpTable

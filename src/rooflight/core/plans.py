@@ -73,7 +73,18 @@ class PlanConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("batch", "accumulation", "gpus", "tensor", "pipeline", "interleave", "shard_group", "top", "seq_len", "image_size"):
+        for name in (
+            "batch",
+            "accumulation",
+            "gpus",
+            "tensor",
+            "pipeline",
+            "interleave",
+            "shard_group",
+            "top",
+            "seq_len",
+            "image_size",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} {value}: it must be 1 or more.")

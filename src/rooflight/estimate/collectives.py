@@ -152,7 +152,9 @@ def _nvls(size: float, group: Group, fabric: Fabric) -> float:
 
     Between machines a tree carries each GPU's part.
     """
-    share = next((share for name, share in NVLS_SHARE.items() if fabric.name.startswith(name)), min(NVLS_SHARE.values()))
+    share = next(
+        (share for name, share in NVLS_SHARE.items() if fabric.name.startswith(name)), min(NVLS_SHARE.values())
+    )
     rate = share * fabric.bytes_per_second
     local, nodes = group.per_node(fabric), group.nodes(fabric)
     if nodes == 1:

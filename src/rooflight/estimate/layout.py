@@ -15,7 +15,6 @@ import numpy as np
 
 from rooflight.estimate.table import Index, Mask, OpTable
 
-
 NARROW = 1 / 64  # of the width: a product as narrow as an adapter's is not cut
 
 
@@ -33,7 +32,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The role of every operator; index of the last operator of each block in the forward pass, () without attention."""
+    """The role of every operator; the last operator of each block in the forward pass, () without attention."""
 
     roles: Index
     ends: tuple[int, ...]
@@ -145,7 +144,8 @@ def _ends(roles: Index, forward: Mask) -> tuple[int, ...]:
 def _fill_between(table: OpTable, roles: Index, phase: Mask) -> None:
     """What stands between two cut products works on a part alone.
 
-    Forward a column opens the part and a row closes it, backward the other way round. The loss is of the head's columns.
+    Forward a column opens the part and a row closes it, backward the other way round. The loss is of the head's
+    columns.
     """
     opener, inside = Role.COLUMN, False
     for index in np.flatnonzero(phase):

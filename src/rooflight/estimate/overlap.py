@@ -49,7 +49,8 @@ def filled_at(pace: Pace, sizes: Array, seconds_until: Array, shares: Array) -> 
     """When each bucket is full: gradients come from the model's end, their bytes as its weights lie."""
     wanted = 1.0 - np.cumsum(sizes) / sizes.sum()  # share of the weights that is still to come
     place = 1.0 - np.interp(np.maximum(wanted, 0.0), pace.weights[1], pace.weights[0])
-    return np.interp(place, shares, seconds_until)
+    filled: Array = np.interp(place, shares, seconds_until)
+    return filled
 
 
 def gathered_beside(

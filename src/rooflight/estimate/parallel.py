@@ -74,9 +74,7 @@ def shared_step(
     forward    what a tensor-parallel pass exchanges; backward: too
     """
     tensor = Group(ranks=form.tensor)
-    talks = [
-        each.count * seconds("all_reduce", each.message_bytes, tensor, joined) for each in (forward, backward)
-    ]
+    talks = [each.count * seconds("all_reduce", each.message_bytes, tensor, joined) for each in (forward, backward)]
     bounds = stage_bounds(own, found, form)
     stages = stage_seconds(own, bounds, talks)
     message = forward.message_bytes / (form.tensor if form.sequence else 1)
@@ -215,9 +213,7 @@ def _sent(
     return tensor + handed + data, tensor_away + data_away + handed_away
 
 
-def threads_seconds(
-    one: Step, gpus: int, spec: GpuSpec, *, gradient_bytes: float, parameter_bytes: float
-) -> float:
+def threads_seconds(one: Step, gpus: int, spec: GpuSpec, *, gradient_bytes: float, parameter_bytes: float) -> float:
     """nn.DataParallel: every step copies the weights to all GPUs and the gradients back to the first.
 
     Forward is Python, and its threads take turns at the lock: the host copies the modules for every GPU, which takes

@@ -16,8 +16,8 @@ from rooflight.estimate.fabric import Fabric, fabric
 from rooflight.estimate.footprint import FILLED, usable_bytes
 from rooflight.estimate.holding import Blocks, blocks_of, held, peak_by_role
 from rooflight.estimate.layout import Layout, layout
-from rooflight.estimate.parallel import Shared, Weights, shared_step
 from rooflight.estimate.pace import Pace, pace
+from rooflight.estimate.parallel import Shared, Weights, shared_step
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.several import exchanged, weights_of
 from rooflight.estimate.shares import Shares
@@ -87,7 +87,8 @@ class Search:
 
     def table(self, micro: int) -> OpTable:
         """The operators of a micro-batch, whole."""
-        return self._once(("table", micro), lambda: at_batch(*self._tables, samples=float(micro)))
+        found: OpTable = self._once(("table", micro), lambda: at_batch(*self._tables, samples=float(micro)))
+        return found
 
     def _forms(self, gpus: int, batch: int) -> Iterator[Parallel]:
         blocks, trains = self._found.blocks, self.small.workload.task == "train"
@@ -112,9 +113,7 @@ class Search:
         peak = sum(self.peak(form, micro).values())
         if peak > room:
             return None
-        part, own, paced = self._once(
-            ("pace", micro, form.tensor, form.sequence), lambda: self._paced(form, whole)
-        )
+        part, own, paced = self._once(("pace", micro, form.tensor, form.sequence), lambda: self._paced(form, whole))
         forward, backward = exchanged(whole, self._found, form, self.setting)
         shared = shared_step(
             paced,

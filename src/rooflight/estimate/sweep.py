@@ -12,10 +12,10 @@ from rooflight.core.units import show_percent
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
-from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, too_long, usable_bytes
-from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.fabric import fabric
+from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, too_long, usable_bytes
 from rooflight.estimate.holding import blocks_of, held
+from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.layout import Layout, layout
 from rooflight.estimate.parallel import Shared
 from rooflight.estimate.power import draw_watts
@@ -106,7 +106,9 @@ class Sweep:
             joules_per_sample=None if watts is None else self.form.gpus * watts * seconds / samples,
             usd_per_hour=None if price is None else price.usd_per_hour,
             price=None if price is None else price.source,
-            usd_per_million_samples=None if price is None else usd_per_million(self.form.gpus * price.usd_per_hour, rate),
+            usd_per_million_samples=None
+            if price is None
+            else usd_per_million(self.form.gpus * price.usd_per_hour, rate),
             max_batch=self._max_batch(spec, memory),
         )
         return Swept(spec=spec, step=one, memory=memory, estimate=found, shared=shared)
@@ -209,8 +211,8 @@ def _assumptions(trace: Trace, setting: Setting, shares: Shares, form: Parallel)
     ]
     if form.gpus > 1:
         lines.append(
-            f"{form.gpus} GPUs: {words(form)}; collectives by NCCL's model, over the links and adapters that such GPUs are "
-            "sold with, and 19 % of the work that they run beside lost to them"
+            f"{form.gpus} GPUs: {words(form)}; collectives by NCCL's model, over the links and adapters that such GPUs "
+            "are sold with, and 19 % of the work that they run beside lost to them"
         )
     unknown = [op for op in trace.ops if not op.costed]
     if unknown:

@@ -37,8 +37,8 @@ def explain(sweep: Sweep, swept: Swept) -> str:
     )
     most = ", ".join(f"{part.name} {100 * part.share:.0f} %" for part in parts[:NAMED])
     if swept.shared is not None and swept.estimate.bound_by == "network":
-        parts = [(reason, seconds) for reason, seconds in swept.shared.waiting.items() if seconds > 0]
-        told = ", ".join(f"{show_seconds(seconds)} {WAITS[reason]}" for reason, seconds in sorted(parts, key=_longest))
+        waits = [(seconds, WAITS[reason]) for reason, seconds in swept.shared.waiting.items() if seconds > 0]
+        told = ", ".join(f"{show_seconds(seconds)} {what}" for seconds, what in sorted(waits, reverse=True))
         return f"{name}: bound by the network: of a step's {show_seconds(swept.shared.seconds)} a GPU waits {told}."
     if one.bound_by == "launch" and one.host_seconds > one.gpu_seconds:
         return (
@@ -91,7 +91,3 @@ def box_sentence(swept: Swept, gpus: int) -> list[str]:
         f"should bear {found.box_watts:.0f} W ({found.heat_btu_per_hour:,.0f} BTU/h), power supply "
         f"{found.supply_watts:.0f} W or more. Cooling: {found.cooling}."
     ]
-
-
-def _longest(part: tuple[str, float]) -> float:
-    return -part[1]

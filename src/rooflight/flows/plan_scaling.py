@@ -14,7 +14,7 @@ from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_bytes, show_gibibytes, show_percent, show_seconds
 from rooflight.flows.plan_catalogue import named, pick_dtype, setting_of
 from rooflight.flows.plan_form import batch_of, network_of
-from rooflight.flows.plan_models import Traced, is_saved, summary, trace_of, find_recipe, gpu_workload, saved
+from rooflight.flows.plan_models import Traced, find_recipe, gpu_workload, is_saved, saved, summary, trace_of
 
 if TYPE_CHECKING:
     from rooflight.estimate.scaling import Search, Tried
@@ -64,7 +64,9 @@ def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
 def _range(text: str) -> tuple[int, int]:
     first, dots, last = text.partition("..")
     if not (dots and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= MOST_GPUS):
-        raise ConfigError(f"--scaling {text}: two numbers of GPUs are needed, 1 to {MOST_GPUS:,}. Try --scaling 1..1024.")
+        raise ConfigError(
+            f"--scaling {text}: two numbers of GPUs are needed, 1 to {MOST_GPUS:,}. Try --scaling 1..1024."
+        )
     return int(first), int(last)
 
 
@@ -164,8 +166,8 @@ def _assumed(config: PlanConfig) -> tuple[str, ...]:
     batch = batch_of(config)
     return (
         f"strong: {batch * config.gpus} samples a step for any number of GPUs; weak: {batch} for each GPU",
-        "forms tried: data × tensor (inside a machine, sequence parallel) × pipeline, with nothing, the optimizer or all "
-        "weights sharded; micro-batches as large as fit",
+        "forms tried: data × tensor (inside a machine, sequence parallel) × pipeline, with nothing, the optimizer or "
+        "all weights sharded; micro-batches as large as fit",
         "memory is tensors at their peak without the allocator's rounding; collectives by NCCL's model",
     )
 
