@@ -8,13 +8,13 @@ from statistics import geometric_mean
 from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
 from benchmarks.accuracy.cases import Case, NotPredictedError
 from benchmarks.accuracy.metrics import to_metric, unit_kind
+from benchmarks.accuracy.several import several_seconds
 from benchmarks.accuracy.traces import Traced, Traces
 from rooflight.catalogue.find import called, find_published
 from rooflight.core.errors import SpecError
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.device import device
 from rooflight.estimate.kernels import PRODUCT_KINDS
-from rooflight.estimate.parallel import HOP_SECONDS, Gang, bus_bytes_per_second, gang_seconds
 from rooflight.estimate.power import draw_watts
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import Step, step
@@ -52,28 +52,6 @@ def case_step(case: Case, table: OpTable, spec: GpuSpec, shares: Shares) -> Step
         raise NotPredictedError(f"GPU {case.row.gpu}: {error}") from error
 
 
-def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
-    """Seconds of the step on all of the case's GPUs.
-
-    raises  NotPredictedError if the row does not say how they work together
-    """
-    if case.row.gpus == 1:
-        return one.seconds
-    if case.parallel is None:
-        raise NotPredictedError("several GPUs, and no word of how they work together")
-    if case.parallel == "split":
-        bus = bus_bytes_per_second(spec, case.row.gpus)
-        return one.seconds + sum(sent / bus + 2 * HOP_SECONDS for sent in case.exchanged)
-    training = case.recipe.task == "train"
-    item = 2 if case.recipe.weights != "float32" else 4
-    gathered = 2 if case.parallel == "sharded" else item
-    return gang_seconds(
-        one,
-        Gang(gpus=case.row.gpus, how=case.parallel),
-        spec,
-        gradient_bytes=traced.parameters * item * training,
-        parameter_bytes=traced.parameters * gathered,
-    )
 
 
 def slow_host(source: str, gpu: str, shares: Shares) -> float:
@@ -112,7 +90,9 @@ def run(case: Case, traces: Traces, shares: Shares) -> Run:
     setting = replace(case.setting, slow_host=slow_host(case.row.source, spec.name, shares))
     table = case_table(case, traced)
     one = case_step(replace(case, setting=setting), table, spec, shares)
-    seconds = case_seconds(case, traced, one, spec)
+    seconds = one.seconds
+    if case.row.gpus > 1:
+        seconds = several_seconds(case, table, traced.parameters, one, spec, setting, shares)
     watts = draw_watts(spec, replace(one, seconds=seconds))
     found = Run(
         step=one,
