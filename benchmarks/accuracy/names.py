@@ -91,6 +91,8 @@ def library_name(model: str) -> str:
         for known in (_language, _timm, _torchvision):
             if (found := known().get(spelt.lower()) or known().get(short)) is not None:
                 return found
+    if (found := _timm().get(tail.partition(".")[0])) is not None:  # with the tag of its weights
+        return found
     raise NotPredictedError(f"no builder for {model}")
 
 

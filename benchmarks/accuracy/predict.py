@@ -7,6 +7,7 @@ from statistics import geometric_mean
 
 from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
 from benchmarks.accuracy.cases import Case, NotPredictedError
+from benchmarks.accuracy.exchange import exchange_seconds
 from benchmarks.accuracy.metrics import to_metric, unit_kind
 from benchmarks.accuracy.traces import Traced, Traces
 from rooflight.catalogue.find import called, find_published
@@ -14,7 +15,7 @@ from rooflight.core.errors import SpecError
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.device import device
 from rooflight.estimate.kernels import PRODUCT_KINDS
-from rooflight.estimate.parallel import HOP_SECONDS, Gang, bus_bytes_per_second, gang_seconds
+from rooflight.estimate.parallel import Gang, gang_seconds
 from rooflight.estimate.power import draw_watts
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import Step, step
@@ -62,8 +63,7 @@ def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
     if case.parallel is None:
         raise NotPredictedError("several GPUs, and no word of how they work together")
     if case.parallel == "split":
-        bus = bus_bytes_per_second(spec, case.row.gpus)
-        return one.seconds + sum(sent / bus + 2 * HOP_SECONDS for sent in case.exchanged)
+        return one.seconds + exchange_seconds(case, spec)
     training = case.recipe.task == "train"
     item = 2 if case.recipe.weights != "float32" else 4
     gathered = 2 if case.parallel == "sharded" else item

@@ -77,7 +77,7 @@ def qwen(row: Row) -> Case:
 
 
 def torchtune(row: Row) -> Case:
-    """torchtune's recipes, packed sequences, compiled; activations are checkpointed by default; FSDP on several GPUs."""
+    """torchtune's recipes, packed sequences, compiled; activations are checkpointed by default; FSDP on several."""
     size = next((size for size in TORCHTUNE if size in row.model.replace("70B", "70B ").split()), None)
     if size is None:
         raise NotPredictedError(f"no builder for {row.model}")

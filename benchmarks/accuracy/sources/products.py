@@ -2,11 +2,10 @@
 
 import re
 
-from benchmarks.accuracy.cases import Case, NotPredictedError
+from benchmarks.accuracy.cases import Case, NotPredictedError, Recipe
 from benchmarks.accuracy.reading import precision, setting
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.sources.general import of_precision
-from benchmarks.accuracy.cases import Recipe
 
 
 def is_product(model: str) -> bool:

@@ -21,7 +21,7 @@ PROMPTS: Mapping[str, int] = {"chat": 70, "gpqa": 340, "image-chat": 1100, "vide
 USUAL_PROMPT, USUAL_ANSWER = 512, 512
 
 GENERATING = re.compile(r"decode|generat|itl|tpot|token_latency|ms_per_token|output")
-GRID = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)  # lengths that are traced: rows between share the nearest
+GRID = (128, 512, 1024, 4096, 16384, 32768)  # prompts that are traced: those between share the nearest
 
 
 def ml_energy(row: Row) -> Case:
@@ -96,7 +96,7 @@ def _decode(row: Row, *, kept: Precision, prompt: int, answer: int, server: bool
             exchanged=(_reduced(2.0 * tokens * int(config["hidden_size"]), row.gpus),) * messages,
         )
 
-    decode = part("decode", together, on_grid(prompt + answer / 2), together)
+    decode = part("decode", together, round(prompt + answer / 2), together)
     prefill = part("prefill", prompt, on_grid(prompt), prompt / on_grid(prompt))
     return replace(decode, beside=((prefill, per_step),))
 
@@ -167,5 +167,3 @@ def diffusion(row: Row) -> Case:
         change=one_after_other(of_precision(kept, text=True), split),
         exchanged=(message,) * (4 * blocks if row.gpus > 1 else 0),
     )
-
-

@@ -1,7 +1,7 @@
 """Denoisers of diffusion models, one step of the sampler: transformers over the patches of an image or a clip.
 
-source  Black Forest Labs, FLUX.1 (transformer/config.json); Esser et al., arXiv 2403.03206 (Stable Diffusion 3); Chen et
-        al., arXiv 2403.04692 (PixArt-Sigma); Li et al., arXiv 2405.08748 (Hunyuan-DiT); Wan, arXiv 2503.20314; Kong et
+source  Black Forest Labs, FLUX.1 (transformer/config.json); Esser et al., arXiv 2403.03206 (Stable Diffusion 3); Chen
+        et al., arXiv 2403.04692 (PixArt-Sigma); Li et al., arXiv 2405.08748 (Hunyuan-DiT); Wan, arXiv 2503.20314; Kong et
         al., arXiv 2412.03603 (HunyuanVideo); Yang et al., arXiv 2408.06072 (CogVideoX); the defaults of their pipelines
         in diffusers
 """
@@ -223,9 +223,7 @@ class Crossed(nn.Module):
         shift, scale, gate, *rest = self.own.parts(time)
         x = x + gate * self.own.out(_attended(*self.own.heads_of(x, shift, scale)))
         q = self.query(self.norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.key_value(text).chunk(2, dim=-1)
-        )
+        k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.key_value(text).chunk(2, dim=-1))
         x = x + self.out(_attended(q, k, v))
         inner = self.own.norms[1](x) * (1 + rest[1]) + rest[0]
         out: Tensor = x + rest[2] * self.own.down(F.gelu(self.own.up(inner), approximate="tanh"))

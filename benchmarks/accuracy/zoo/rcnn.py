@@ -58,9 +58,7 @@ class Rcnn(nn.Module):
             self.last_stage, features = _resnet(variant).layer4, 2048
         hidden = features if self.last_stage else 1024
         self.boxes = nn.ModuleList(
-            nn.ModuleList(
-                (_box_head(variant, wide, features, TwoMLPHead), FastRCNNPredictor(hidden, variant.classes))
-            )
+            nn.ModuleList((_box_head(variant, wide, features, TwoMLPHead), FastRCNNPredictor(hidden, variant.classes)))
             for _ in range(variant.stages)
         )
         inner = 2048 if self.last_stage else wide
