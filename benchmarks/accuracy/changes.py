@@ -62,11 +62,32 @@ def routed(table: OpTable, *, tokens: float, chosen: int) -> OpTable:
     experts = np.maximum(table.batch, chosen)
     touched = np.where(grouped, 1.0 - (1.0 - chosen / experts) ** tokens, 1.0)
     weights = np.where(grouped, weight_bytes(table), 0.0)
+    # An expert's tokens are a fraction where it has few; a trace rounds it up.
+    rows = table.flops / np.maximum(2.0 * table.batch * touched * table.columns * table.depth, 1.0)
     return replace(
         table,
         bytes_read=table.bytes_read - weights * (1.0 - touched),
         batch=table.batch * touched,
-        rows=table.rows / touched,
+        rows=np.where(grouped, rows, table.rows),
+    )
+
+
+def with_prompts(table: OpTable, *, share: float) -> OpTable:
+    """A server's step in which so many tokens of new prompts go with each token that is generated (chunked prefill).
+
+    They share its weights, so that all but attention grows as if there were so many more sequences.
+    source  Agrawal et al., "Sarathi-Serve", arXiv 2403.02310
+    """
+    grows = ~table.kind("attention")
+    more = np.where(grows, 1.0 + share, 1.0)
+    weights = weight_bytes(table)
+    return replace(
+        table,
+        flops=table.flops * more,
+        bytes_read=weights + (table.bytes_read - weights) * more,
+        bytes_written=table.bytes_written * more,
+        read_bytes=table.read_bytes * (more[table.read_by] if len(table.read_by) else 1.0),
+        rows=table.rows * more,
     )
 
 

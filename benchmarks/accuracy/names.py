@@ -81,9 +81,9 @@ def library_name(model: str) -> str:
     if re.match(r"(timm|torchvision|hf|zoo|gpt):", model):
         return model
     tail = model.split("/")[-1]
-    for pattern, found in ZOO:
+    for pattern, name in ZOO:
         if re.search(pattern, squeezed(tail)):
-            return found
+            return name
     for spelt in _shortened(tail):
         short = squeezed(spelt)
         if short in OTHER:

@@ -58,7 +58,8 @@ def _text(row: Row, model: str) -> Case:
 
 
 def _images(row: Row, model: str) -> Case:
-    size, shape, counted = batch(row), None, 1.0
+    size, counted = batch(row), 1.0
+    shape: tuple[int, ...] | None = None
     if model == "zoo:nnunet":  # the large batches are of slices, the small ones of volumes
         shape = (4, 192, 160) if size >= 32 else (4, 128, 128, 128)
     elif model == "zoo:ssd300":

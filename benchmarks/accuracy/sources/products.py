@@ -1,6 +1,7 @@
 """Matrix products alone: what a GPU reaches at best."""
 
 import re
+from dataclasses import replace
 
 from benchmarks.accuracy.cases import Case, NotPredictedError, Recipe
 from benchmarks.accuracy.reading import precision, setting
@@ -28,6 +29,6 @@ def matmul(row: Row) -> Case:
         row=row,
         recipe=Recipe(model=f"matmul:{n}", task="infer", dtype=kept.dtype, weights=kept.weights, input_shape=(k,)),
         batch=m,
-        setting=setting(row, tf32="all" if kept.tf32 else "none"),
+        setting=replace(setting(row, tf32="all" if kept.tf32 else "none"), compiled=True),  # a loop issues them ahead
         change=of_precision(kept, text=False),
     )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Literal
 
 from benchmarks.accuracy.cases import Case, NotPredictedError, Recipe
-from benchmarks.accuracy.changes import decoding, one_after_other, routed, split_columns, split_rows
+from benchmarks.accuracy.changes import decoding, one_after_other, routed, split_columns, split_rows, with_prompts
 from benchmarks.accuracy.names import language_name, squeezed
 from benchmarks.accuracy.reading import PRECISIONS, Precision, image_shape, precision, setting, task
 from benchmarks.accuracy.rows import Row
@@ -71,13 +71,16 @@ def generation(row: Row) -> Case:
 
 
 def _decode(row: Row, *, kept: Precision, prompt: int, answer: int, server: bool) -> Case:
-    """One token more of every running sequence, whose cache holds the prompt and half of the answer; and prefill."""
+    """One token more of every running sequence, whose cache holds the prompt and half of the answer; and prefill.
+
+    A server takes new prompts into the steps of the others; transformers has a pass of its own for each.
+    """
     name = language_name(row.model)
     config = _configuration(name)
     together = row.batch or 1.0
-    per_step = together / answer  # requests that end, so that others begin
     weights = of_precision(kept, text=True)
     split = partial(split_columns, gpus=row.gpus) if row.gpus > 1 else None
+    prompts = partial(with_prompts, share=prompt / answer) if server else None
 
     def part(kind: Literal["decode", "prefill"], tokens: float, length: int, batch: float) -> Case:
         experts = config.get("num_experts_per_tok")
@@ -92,13 +95,16 @@ def _decode(row: Row, *, kept: Precision, prompt: int, answer: int, server: bool
             batch=batch,
             setting=replace(setting(row, tf32="all"), compiled=server or row.compiled),
             parallel="split" if row.gpus > 1 else None,
-            change=one_after_other(spread, mixture, weights, split),
+            change=one_after_other(spread, prompts, mixture, weights, split),
             exchanged=(_reduced(2.0 * tokens * int(config["hidden_size"]), row.gpus),) * messages,
         )
 
-    decode = part("decode", together, round(prompt + answer / 2), together)
+    tokens = together * (1.0 + prompt / answer) if server else together
+    decode = part("decode", tokens, round(prompt + answer / 2), together)
+    if server:
+        return decode
     prefill = part("prefill", prompt, on_grid(prompt), prompt / on_grid(prompt))
-    return replace(decode, beside=((prefill, per_step),))
+    return replace(decode, beside=((prefill, together / answer),))
 
 
 def _reduced(size: float, gpus: int) -> float:
@@ -116,7 +122,7 @@ def _configuration(name: str) -> Mapping[str, int]:
     from benchmarks.accuracy.zoo.language import STAND_INS
     from rooflight.models.configurations import CONFIGURATIONS
 
-    fields = dict((STAND_INS | CONFIGURATIONS)[name].fields)
+    fields = dict({**STAND_INS, **CONFIGURATIONS}[name].fields)
     for key, other in (("num_hidden_layers", "n_layer"), ("hidden_size", "n_embd")):
         fields.setdefault(key, fields.get(other, 0))
     return fields

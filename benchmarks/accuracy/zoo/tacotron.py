@@ -1,8 +1,8 @@
 """Tacotron 2 as NVIDIA's DeepLearningExamples trains it on LJSpeech.
 
 source  PyTorch/SpeechSynthesis/Tacotron2/tacotron2: 512 wide encoder of three convolutions and a bidirectional LSTM;
-        two LSTM cells of 1,024 that take one frame of the spectrogram at a time, with location-sensitive attention of 128;
-        five convolutions after them. A clip of LJSpeech is 6.6 seconds long: 566 frames of 80 bands, some 100 letters.
+        two LSTM cells of 1,024 that take one frame of the spectrogram at a time, with location-sensitive attention of
+        128; five convolutions after them. A clip of LJSpeech is 6.6 seconds long: 566 frames of 80 bands, 100 letters.
 """
 
 from itertools import pairwise
