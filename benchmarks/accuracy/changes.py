@@ -91,18 +91,26 @@ def with_prompts(table: OpTable, *, share: float) -> OpTable:
     )
 
 
-def decoding(table: OpTable, *, in_place: bool) -> OpTable:
+def decoding(table: OpTable, *, server: bool, heads: float = 1.0) -> OpTable:
     """Attention of one query per sequence, as kernels for it do it: the cached tokens are spread over the units.
 
-    in_place  a server's cache grows where it is; that of transformers is copied for every token
-    source    Dao et al., "Flash-Decoding for long-context inference", 2023
+    server  its cache grows where it is, where that of transformers is copied for every token; and its attention is one
+            kernel, where transformers multiplies scores and values apart, each with keys and values repeated for every
+            head that shares them
+    heads   that share keys and values
+    source  Dao et al., "Flash-Decoding for long-context inference", 2023
     """
-    spread = np.where(table.kind("attention") & (table.rows == 1), 128.0, table.rows)
-    grown = table.named("aten.cat") & in_place
+    apart = table.named("bmm") & server
+    kinds = tuple("attention" if one else kind for one, kind in zip(apart, table.kinds, strict=True))
+    spread = np.where((table.kind("attention") | apart) & (table.rows < 128), 128.0, table.rows)
+    repeated = np.zeros(len(table), dtype=bool)
+    repeated[table.read_from[apart[table.read_by]]] = True
+    grown = (table.named("aten.cat") | repeated & table.kind("copy")) & server
     return replace(
         table,
+        kinds=kinds,
         rows=spread,
-        bytes_read=np.where(grown, 0.0, table.bytes_read),
+        bytes_read=np.where(grown, 0.0, table.bytes_read / np.where(apart, heads, 1.0)),
         bytes_written=np.where(grown, 0.0, table.bytes_written),
         read_bytes=np.where(grown[table.read_by], 0.0, table.read_bytes) if len(table.read_by) else table.read_bytes,
     )

@@ -26,7 +26,7 @@ REASONS = {
     "no value": "no measured value",
     "no batch": "no batch",
 }
-CHEAP = ("ResNet-18", "matmul", "NCF", "VGG-16")
+CHEAP = ("ResNet-18", "matmul", "NCF")
 
 
 @pytest.fixture(scope="module")

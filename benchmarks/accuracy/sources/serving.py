@@ -85,7 +85,7 @@ def _decode(row: Row, *, kept: Precision, prompt: int, answer: int, server: bool
     def part(kind: Literal["decode", "prefill"], tokens: float, length: int, batch: float) -> Case:
         experts = config.get("num_experts_per_tok")
         mixture = partial(routed, tokens=tokens, chosen=experts) if experts else None
-        spread = partial(decoding, in_place=server) if kind == "decode" else None
+        spread = partial(decoding, server=server, heads=_shared_heads(config)) if kind == "decode" else None
         messages = 2 * int(config["num_hidden_layers"]) if row.gpus > 1 else 0
         return Case(
             row=row,
@@ -105,6 +105,13 @@ def _decode(row: Row, *, kept: Precision, prompt: int, answer: int, server: bool
         return decode
     prefill = part("prefill", prompt, on_grid(prompt), prompt / on_grid(prompt))
     return replace(decode, beside=((prefill, together / answer),))
+
+
+def _shared_heads(config: Mapping[str, int]) -> float:
+    """Heads of queries for each of keys and values."""
+    return config.get("num_attention_heads", 1) / (
+        config.get("num_key_value_heads") or config.get("num_attention_heads", 1)
+    )
 
 
 def _reduced(size: float, gpus: int) -> float:

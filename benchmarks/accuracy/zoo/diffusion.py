@@ -2,8 +2,8 @@
 
 source  Black Forest Labs, FLUX.1 (transformer/config.json); Esser et al., arXiv 2403.03206 (Stable Diffusion 3); Chen
         et al., arXiv 2403.04692 (PixArt-Sigma); Li et al., arXiv 2405.08748 (Hunyuan-DiT); Wan, arXiv 2503.20314;
-        Kong et al., arXiv 2412.03603 (HunyuanVideo); Yang et al., arXiv 2408.06072 (CogVideoX); the defaults of their pipelines
-        in diffusers
+        Kong et al., arXiv 2412.03603 (HunyuanVideo); Yang et al., arXiv 2408.06072 (CogVideoX); the defaults of their
+        pipelines in diffusers
 """
 
 from collections.abc import Mapping
