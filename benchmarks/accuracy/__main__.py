@@ -8,13 +8,15 @@ for labels of what fits: how many were right, and how often "fits" was wrong. Ne
 import argparse
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.accuracy.outcomes import outcomes
+from benchmarks.accuracy.metrics import unit_kind
+from benchmarks.accuracy.outcomes import outcomes, recipes
 from benchmarks.accuracy.rows import read_rows
 from benchmarks.accuracy.score import FitScore, Outcome, Score, by_group, fit_score, score
 from benchmarks.accuracy.traces import Traces, default_folder
@@ -34,7 +36,12 @@ class Accuracy:
     shares: str  # where the fitted figures come from
     environment: Environment
     overall: Score
-    one_gpu_rates: Score
+    one_gpu_rates: Score  # and times
+    seen_gpus: Score  # of those, cards of which the fit had rows, and the others
+    unseen_gpus: Score
+    several_gpus: Score
+    memory: Score
+    power_and_energy: Score
     groups: tuple[Score, ...]
     by_gpu: tuple[Score, ...]
     fits: tuple[FitScore, ...]
@@ -46,9 +53,10 @@ def main() -> int:
     warnings.simplefilter("ignore")
     try:
         rows = read_rows(arguments.truth)
-        found = outcomes(
-            rows, Traces(arguments.cache), load_shares(), peers=arguments.peers, tell=None if arguments.quiet else _tell
-        )
+        tell = None if arguments.quiet else _tell
+        traces = Traces(arguments.cache)
+        traces.fill(recipes(rows), arguments.jobs, tell)
+        found = outcomes(rows, traces, load_shares(), peers=arguments.peers, tell=tell)
     except RooflightError as error:
         print(error, file=sys.stderr)
         return 2
@@ -63,20 +71,29 @@ def accuracy(name: str, found: Sequence[Outcome]) -> Accuracy:
     """The scores of all outcomes. Labels of what fits are counted apart."""
     labels = [one for one in found if one.metric == "fits"]
     values = [one for one in found if one.metric != "fits"]
-    rates = [one for one in values if one.gpus == 1 and one.metric in RATES]
+    timed = [one for one in values if unit_kind(one.metric) in ("rate", "time")]
+    rates = [one for one in timed if one.gpus == 1]
     return Accuracy(
         file=name,
         shares=load_shares().source,
         environment=environment("no GPU: predictions", threads=1),
         overall=score(values, {"group": "all but labels"}),
         one_gpu_rates=score(rates, {"group": "rates of one GPU"}),
+        seen_gpus=score([one for one in rates if one.seen], {"group": "… of GPUs that the fit has seen"}),
+        unseen_gpus=score(
+            [one for one in rates if one.predicted is not None and not one.seen], {"group": "… of GPUs that it has not"}
+        ),
+        several_gpus=score([one for one in timed if one.gpus > 1], {"group": "rates of several GPUs"}),
+        memory=score([one for one in values if unit_kind(one.metric) == "memory"], {"group": "peak memory"}),
+        power_and_energy=score(
+            [one for one in values if unit_kind(one.metric) in ("power", "energy")], {"group": "power and energy"}
+        ),
         groups=by_group(values, _group),
         by_gpu=by_group(rates, lambda one: (("gpu", one.gpu),)),
         fits=tuple(fit_score([one for one in labels if one.task == task], {"task": task}) for task in TASKS),
     )
 
 
-RATES = ("samples_per_s", "ms_per_step", "tokens_per_s")
 TASKS = ("train", "infer")
 
 
@@ -93,7 +110,8 @@ def _group(one: Outcome) -> tuple[tuple[str, str], ...]:
 
 def show(answer: Accuracy) -> str:
     """The answer for people."""
-    scores = (answer.overall, answer.one_gpu_rates, *answer.groups, *answer.by_gpu)
+    heads = (answer.overall, answer.one_gpu_rates, answer.seen_gpus, answer.unseen_gpus, answer.several_gpus)
+    scores = (*heads, answer.memory, answer.power_and_energy, *answer.groups, *answer.by_gpu)
     lines = [(" ".join(one.group.values()), str(one.rows), *_cells(one)) for one in scores]
     head = ("group", "rows", "predicted", "median", "p90", "bias", "inside")
     fits = [
@@ -106,11 +124,11 @@ def show(answer: Accuracy) -> str:
     if fits:
         tables.append(Table(columns=("fits?", "labels", "right", "false fits"), rows=tuple(fits)))
     others = [
-        (name, f"{found['rows']:.0f}", _percent(found["median_error"]), _percent(found["p90_error"]))
+        (name, f"{found['rows']:.0f}", *map(_percent, (found["median_error"], found["p90_error"], found["ours"])))
         for name, found in answer.one_gpu_rates.others.items()
     ]
     if others:
-        tables.append(Table(columns=("other methods, one GPU", "rows", "median", "p90"), rows=tuple(others)))
+        tables.append(Table(columns=("other methods, one GPU", "rows", "median", "p90", "ours"), rows=tuple(others)))
     if reasons:
         tables.append(Table(columns=("why rows have no prediction", "rows"), rows=tuple(reasons)))
     return "\n\n".join(map(table_text, tables))
@@ -134,6 +152,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--cache", type=Path, default=default_folder(), help="folder that keeps traces (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes that trace (default: %(default)s)"
     )
     parser.add_argument("--peers", action="store_true", help="run torch's RuntimeEstimator beside, where it can")
     parser.add_argument("--rows", type=Path, help="write what became of every row to this file, a JSON document a line")

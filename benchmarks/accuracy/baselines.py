@@ -60,7 +60,7 @@ def torch_estimator(case: Case, spec: GpuSpec) -> float | None:
     recipe = case.recipe
     model = built(recipe)
     workload = Workload(
-        model=recipe.model, task="infer", batch=case.batch, input_shape=recipe.input_shape, dtype=recipe.dtype
+        model=recipe.model, task="infer", batch=round(case.batch), input_shape=recipe.input_shape, dtype=recipe.dtype
     )
     whole = recipe.weights == recipe.dtype
     estimator = RuntimeEstimator(gpu_type=TORCH_DEVICES[spec.name])

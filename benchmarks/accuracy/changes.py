@@ -62,26 +62,55 @@ def routed(table: OpTable, *, tokens: float, chosen: int) -> OpTable:
     experts = np.maximum(table.batch, chosen)
     touched = np.where(grouped, 1.0 - (1.0 - chosen / experts) ** tokens, 1.0)
     weights = np.where(grouped, weight_bytes(table), 0.0)
+    # An expert's tokens are a fraction where it has few; a trace rounds it up.
+    rows = table.flops / np.maximum(2.0 * table.batch * touched * table.columns * table.depth, 1.0)
     return replace(
         table,
         bytes_read=table.bytes_read - weights * (1.0 - touched),
         batch=table.batch * touched,
-        rows=table.rows / touched,
+        rows=np.where(grouped, rows, table.rows),
     )
 
 
-def decoding(table: OpTable, *, in_place: bool) -> OpTable:
-    """Attention of one query per sequence, as kernels for it do it: the cached tokens are spread over the units.
+def with_prompts(table: OpTable, *, share: float) -> OpTable:
+    """A server's step in which so many tokens of new prompts go with each token that is generated (chunked prefill).
 
-    in_place  a server's cache grows where it is; that of transformers is copied for every token
-    source    Dao et al., "Flash-Decoding for long-context inference", 2023
+    They share its weights, so that all but attention grows as if there were so many more sequences.
+    source  Agrawal et al., "Sarathi-Serve", arXiv 2403.02310
     """
-    spread = np.where(table.kind("attention") & (table.rows == 1), 128.0, table.rows)
-    grown = table.named("aten.cat") & in_place
+    grows = ~table.kind("attention")
+    more = np.where(grows, 1.0 + share, 1.0)
+    weights = weight_bytes(table)
     return replace(
         table,
+        flops=table.flops * more,
+        bytes_read=weights + (table.bytes_read - weights) * more,
+        bytes_written=table.bytes_written * more,
+        read_bytes=table.read_bytes * (more[table.read_by] if len(table.read_by) else 1.0),
+        rows=table.rows * more,
+    )
+
+
+def decoding(table: OpTable, *, server: bool, heads: float = 1.0) -> OpTable:
+    """Attention of one query per sequence, as kernels for it do it: the cached tokens are spread over the units.
+
+    server  its cache grows where it is, where that of transformers is copied for every token; and its attention is one
+            kernel, where transformers multiplies scores and values apart, each with keys and values repeated for every
+            head that shares them
+    heads   that share keys and values
+    source  Dao et al., "Flash-Decoding for long-context inference", 2023
+    """
+    apart = table.named("bmm") & server
+    kinds = tuple("attention" if one else kind for one, kind in zip(apart, table.kinds, strict=True))
+    spread = np.where((table.kind("attention") | apart) & (table.rows < 128), 128.0, table.rows)
+    repeated = np.zeros(len(table), dtype=bool)
+    repeated[table.read_from[apart[table.read_by]]] = True
+    grown = (table.named("aten.cat") | repeated & table.kind("copy")) & server
+    return replace(
+        table,
+        kinds=kinds,
         rows=spread,
-        bytes_read=np.where(grown, 0.0, table.bytes_read),
+        bytes_read=np.where(grown, 0.0, table.bytes_read / np.where(apart, heads, 1.0)),
         bytes_written=np.where(grown, 0.0, table.bytes_written),
         read_bytes=np.where(grown[table.read_by], 0.0, table.read_bytes) if len(table.read_by) else table.read_bytes,
     )

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from benchmarks.accuracy.cases import Case, NotPredictedError
 
 # What a table of measurements may count, in small letters and without marks, as the metric's name begins or ends.
-COUNTED = r"(samples?|images?|img|imgs|tokens?|tok|sequences?|seqs?|sentences?|items?|videos?|requests?|examples?|frames?)"
+COUNTED = (
+    r"(samples?|images?|img|imgs|tokens?|tok|sequences?|seqs?|sentences?|items?|videos?|requests?|examples?|frames?)"
+)
 RATE = re.compile(rf"({COUNTED}_?(per_?|/)_?s(ec(ond)?)?(_per_gpu)?|throughput\w*|qps|fps|it(ems)?_per_s(ec)?)$")
 MILLISECONDS = re.compile(r"(ms_per_(step|batch|iter|iteration|sample)|(step_time|latency|time)_?ms|ms|itl_ms)$")
 SECONDS = re.compile(r"(s_per_(step|batch|it|iter|iteration|sample)|seconds_per_\w+|(step_time|latency|time)_s)$")

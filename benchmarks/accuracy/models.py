@@ -44,8 +44,10 @@ def built(recipe: Recipe) -> Built:
         return _torchvision(name, recipe)
     if library == "gpt":
         return _gpt(name, recipe)
-    if library in ("hf", "prefill", "decode"):
-        return _transformers(name, recipe, None if library == "hf" else library)
+    if library == "hf":
+        return _resolved(f"hf:{name}", recipe)
+    if library in ("prefill", "decode"):
+        return _transformers(name, recipe, "decode" if library == "decode" else "prefill")
     if library == "diffusion":
         return _diffusion(name)
     if library == "zoo" and name in ZOO:
@@ -95,7 +97,7 @@ def _resolved(name: str, recipe: Recipe) -> Built:
     return Built(build=found.build, make_input=found.make_input, loss=found.loss, make_target=found.make_target)
 
 
-def _transformers(name: str, recipe: Recipe, generation: Generation | None) -> Built:
+def _transformers(name: str, recipe: Recipe, generation: Generation) -> Built:
     return replace(_resolved(f"hf:{name}", recipe), generation=generation)
 
 

@@ -81,9 +81,9 @@ def library_name(model: str) -> str:
     if re.match(r"(timm|torchvision|hf|zoo|gpt):", model):
         return model
     tail = model.split("/")[-1]
-    for pattern, found in ZOO:
+    for pattern, name in ZOO:
         if re.search(pattern, squeezed(tail)):
-            return found
+            return name
     for spelt in _shortened(tail):
         short = squeezed(spelt)
         if short in OTHER:
@@ -91,6 +91,8 @@ def library_name(model: str) -> str:
         for known in (_language, _timm, _torchvision):
             if (found := known().get(spelt.lower()) or known().get(short)) is not None:
                 return found
+    if (found := _timm().get(tail.partition(".")[0])) is not None:  # with the tag of its weights
+        return found
     raise NotPredictedError(f"no builder for {model}")
 
 

@@ -62,7 +62,7 @@ ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("float32", "float", "single", "f32", "32", "full"), "fp32"),
     **dict.fromkeys(("float16", "half", "f16", "16"), "fp16"),
     **dict.fromkeys(("bfloat16", "bf16true"), "bf16"),
-    **dict.fromkeys(("amp", "mixed", "fp16mixed", "16mixed", "mixedfp16", "fp16amp", "autocast", "ampfloat16"), "ampfp16"),
+    **dict.fromkeys(("amp", "mixed", "fp16mixed", "16mixed", "mixedfp16", "fp16amp", "autocast"), "ampfp16"),
     **dict.fromkeys(("bf16mixed", "mixedbf16", "bf16amp", "ampbfloat16"), "ampbf16"),
     **dict.fromkeys(("float8", "fp8e4m3", "f8", "w8a8fp8"), "fp8"),
     **dict.fromkeys(("w8a8", "int8w8a8"), "int8"),

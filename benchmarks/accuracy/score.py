@@ -12,6 +12,7 @@ class Outcome:
 
     inside   did the interval that comes with the prediction hold the measurement? None: it came with none
     others   the same figure as other methods predict it, by their names
+    seen     the fit has rows of this GPU
     """
 
     source: str
@@ -26,6 +27,7 @@ class Outcome:
     inside: bool | None = None
     others: Mapping[str, float] = field(default_factory=dict)
     model: str = ""
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,9 @@ class Score:
     p90_error: float | None
     bias: float | None
     inside: float | None  # share of the measurements within low and high
-    others: Mapping[str, Mapping[str, float]]  # by method: rows, and its median and 90th percentile on them
+    others: Mapping[
+        str, Mapping[str, float]
+    ]  # by method: rows, its median and 90th percentile on them, our median on the same
     reasons: Mapping[str, int]
 
 
@@ -98,7 +102,8 @@ def fit_score(labels: Sequence[Outcome], group: Mapping[str, str]) -> FitScore:
 
 def _other(outcomes: Sequence[Outcome], name: str) -> Mapping[str, float]:
     errors = [abs(one.others[name] - one.measured) / one.measured for one in outcomes]
-    return {"rows": len(errors), "median_error": median(errors), "p90_error": _p90(errors)}
+    ours = [abs(one.predicted - one.measured) / one.measured for one in outcomes if one.predicted is not None]
+    return {"rows": len(errors), "median_error": median(errors), "p90_error": _p90(errors), "ours": median(ours)}
 
 
 def _p90(errors: Sequence[float]) -> float:

@@ -3,15 +3,21 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks.accuracy.cases import NotPredictedError, Recipe, case
-from benchmarks.accuracy.predict import slow_host, to_metric
+from benchmarks.accuracy.changes import quantized, routed, split_columns, split_rows
+from benchmarks.accuracy.metrics import to_metric
+from benchmarks.accuracy.predict import slow_host
+from benchmarks.accuracy.ratios import with_ratios
+from benchmarks.accuracy.reading import PRECISIONS, precision
 from benchmarks.accuracy.rows import COLUMNS, Row, read_rows
 from benchmarks.accuracy.score import Outcome, by_group, fit_score, score
 from benchmarks.accuracy.traces import Traces
 
 from rooflight.core.errors import ConfigError
 from rooflight.estimate.shares import Shares
+from rooflight.estimate.table import OpTable
 
 ROW = Row(
     source="huggingface/pytorch-image-models",
@@ -67,18 +73,21 @@ def test_a_row_is_read_as_it_was_published(tmp_path: Path) -> None:
     assert (row.batch, row.seq_len, row.value) == (12.0, None, 4.5)
 
 
-def test_a_file_without_a_column_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_what_a_measurement_needs_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "truth.csv"
     file.write_text("model,value\nresnet50,1\n")
-    with pytest.raises(ConfigError, match="has no column source_repo"):
+    with pytest.raises(ConfigError, match="has no column gpu, metric"):
         read_rows(file)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_rows(tmp_path / "absent.csv")
 
 
-def test_a_row_without_a_number_names_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["", "fast", "nan", "inf", "0", "-3"])
+def test_a_cell_without_a_number_above_zero_is_an_empty_one(tmp_path: Path, value: str) -> None:
     file = tmp_path / "truth.csv"
-    file.write_text(",".join(COLUMNS) + "\n" + ",".join(["1"] * 15 + ["fast", ""]) + "\n")
-    with pytest.raises(ConfigError, match="line 2"):
-        read_rows(file)
+    file.write_text(f"gpu,model,metric,value,batch_size,n_gpus\nL4,m,ms_per_step,{value},{value},{value}\n")
+    (row,) = read_rows(file)
+    assert (row.value, row.batch, row.gpus, row.source) == (None, None, 1, "")
 
 
 # ---------------------------------------------------------------- what a step is, by source
@@ -143,9 +152,17 @@ def test_a_model_that_nobody_builds_gives_a_reason() -> None:
         case(replace(ROW, source="somewhere/else", model="mystery-net"))
 
 
-def test_a_precision_that_is_not_traced_gives_a_reason() -> None:
-    with pytest.raises(NotPredictedError, match="mxfp4"):
-        case(replace(ROW, precision="mxfp4"))
+def test_a_precision_without_a_meaning_gives_a_reason() -> None:
+    with pytest.raises(NotPredictedError, match="posit16"):
+        case(replace(ROW, precision="posit16"))
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [("float32", "fp32"), ("half", "fp16"), ("bf16-mixed", "ampbf16"), ("AMP", "ampfp16"), ("NVFP4", "fp4")],
+)
+def test_precisions_are_known_however_they_are_spelt(written: str, means: str) -> None:
+    assert precision(replace(ROW, precision=written)) == PRECISIONS[means]
 
 
 def test_a_host_that_was_seen_is_known_and_another_of_the_source_is_their_mean() -> None:
@@ -193,4 +210,82 @@ def test_false_fits_are_counted_among_the_batches_that_failed() -> None:
 
 def test_other_methods_are_scored_on_the_rows_that_they_predict() -> None:
     found = score([replace(OUTCOME, others={"plain roofline": 50.0}), OUTCOME], {})
-    assert found.others == {"plain roofline": {"rows": 1, "median_error": 0.5, "p90_error": 0.5}}
+    assert found.others == {"plain roofline": {"rows": 1, "median_error": 0.5, "p90_error": 0.5, "ours": 0.1}}
+
+
+def test_one_ratio_per_pair_of_cards_is_that_of_the_other_models() -> None:
+    rates = {"RTX 3090": 100.0, "RTX 2080 Ti": 50.0}
+    rows = [
+        replace(ROW, gpu=gpu, model=model, value=rate * (1.2 if model == "a" and gpu == "RTX 3090" else 1.0))
+        for model in "abcd"
+        for gpu, rate in rates.items()
+    ]
+    done = [
+        (row, replace(OUTCOME, gpu=row.gpu, model=row.model, metric=row.metric, measured=row.value or 0.0))
+        for row in rows
+    ]
+    found = with_ratios(done)
+    # the 3090's "a" from the 2080 Ti's 50 samples/s: the others are twice as fast there, bandwidths are 936 and 616
+    assert found[0].others["one ratio per pair of cards"] == pytest.approx(100.0)
+    assert found[0].others["ratio of bandwidths"] == pytest.approx(50.0 * 936 / 616)
+
+
+# ---------------------------------------------------------------- what runs do otherwise than their traces
+
+
+def linear_table(rows: float = 1.0) -> OpTable:
+    """Two products with weights, (rows × 4) · (4 × 8) and (rows × 8) · (8 × 16), in 16 bits."""
+    columns, depth = np.array([8.0, 16.0]), np.array([4.0, 8.0])
+    none = np.array([], dtype=np.int64)
+    return OpTable(
+        samples=rows,
+        names=("aten.mm.default",) * 2,
+        kinds=("matmul",) * 2,
+        phases=("forward",) * 2,
+        dtypes=("bfloat16",) * 2,
+        flops=2 * rows * columns * depth,
+        bytes_read=2 * (rows * depth + columns * depth),
+        bytes_written=2 * rows * columns,
+        batch=np.ones(2),
+        rows=np.full(2, rows),
+        columns=columns,
+        depth=depth,
+        read_by=none,
+        read_from=none,
+        read_bytes=np.array([]),
+    )
+
+
+def test_quantised_weights_are_read_in_fewer_bytes_but_the_last() -> None:
+    found = quantized(linear_table(), bits=4, product="float8")
+    assert list(found.bytes_read) == [2 * 4 + 8 * 4 / 2, 2 * 8 + 2 * 16 * 8]
+    assert found.dtypes == ("float8", "bfloat16")
+
+
+def test_unpacked_weights_are_written_and_read_again() -> None:
+    plain, found = linear_table(), quantized(linear_table(), bits=4, unpacked=True)
+    assert found.bytes_written[0] == plain.bytes_written[0] + 64
+    assert found.bytes_read[0] == plain.bytes_read[0] + 16
+
+
+def test_split_products_add_up_to_the_whole() -> None:
+    whole = linear_table(rows=8.0)
+    for part in (split_columns(whole, gpus=4), split_rows(whole, gpus=4)):
+        assert 4 * part.flops == pytest.approx(whole.flops)
+    assert split_rows(whole, gpus=4).bytes_read[0] == 2 * (8 * 4 / 4 + 8 * 4)
+
+
+def test_a_token_reads_the_experts_that_it_chose() -> None:
+    table = replace(linear_table(), names=("aten._grouped_mm.default",) * 2, batch=np.full(2, 8.0))
+    table = replace(table, bytes_read=np.array([1000.0, 4000.0]))
+    one, many = routed(table, tokens=1, chosen=2), routed(table, tokens=1e6, chosen=2)
+    assert one.batch == pytest.approx([2.0, 2.0])
+    assert one.bytes_read[0] == pytest.approx(1000 - 0.75 * 8 * 8 * 4 * 2)
+    assert many.bytes_read == pytest.approx(table.bytes_read)
+
+
+def test_power_and_energy_are_those_of_all_gpus() -> None:
+    found = replace(case(ROW), row=replace(ROW, metric="avg_power_w", gpus=4), parallel="split")
+    assert to_metric(found, 2.0, watts=300.0) == 1200.0
+    energy = replace(found, row=replace(ROW, metric="energy_j_per_image", gpus=4))
+    assert to_metric(energy, 2.0, watts=300.0) == pytest.approx(1200.0 * 2.0 / 64)

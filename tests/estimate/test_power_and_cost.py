@@ -6,50 +6,65 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 from rooflight.core.types import Estimate, Offer
 from rooflight.estimate.cost import bought, rented, usd_per_million, with_run
 from rooflight.estimate.power import COMPUTE_SHARE, IDLE_SHARE, MEMORY_SHARE, box, draw_watts
+=======
+from rooflight.core.types import Offer
+from rooflight.estimate.cost import bought, rented, usd_per_million
+from rooflight.estimate.power import IDLE_SHARE, box, draw_watts
+>>>>>>> cov
 from rooflight.estimate.step import Step
 from tests.estimate.gpus import GPU
 
 CARD = replace(GPU, tdp_watts=400.0, psu_watts=800.0, launch_usd=2630.0, form_factor="PCIe", cooling=("active",))
 
 
-def step_of(*, compute: float = 0.0, memory: float = 0.0, launch: float = 0.0, host: float = 0.0) -> Step:
-    gpu = compute + memory + launch
+def step_of(*, arithmetic: float = 0.0, memory: float = 0.0, seconds: float = 1.0) -> Step:
     return Step(
-        seconds=max(gpu, host),
-        gpu_seconds=gpu,
-        host_seconds=host,
+        seconds=seconds,
+        gpu_seconds=seconds,
+        host_seconds=0.0,
         backward_seconds=0.0,
         host_backward_seconds=0.0,
-        host_plain_seconds=host,
-        by_bound={"compute": compute, "memory": memory, "launch": launch},
+        host_plain_seconds=0.0,
+        by_bound={"compute": arithmetic, "memory": memory, "launch": 0.0},
+        arithmetic_seconds=arithmetic,
+        memory_seconds=memory,
     )
 
 
-def test_each_state_draws_its_share_of_the_tdp() -> None:
-    assert draw_watts(CARD, step_of(compute=1.0)) == pytest.approx(400 * COMPUTE_SHARE)
-    assert draw_watts(CARD, step_of(memory=1.0)) == pytest.approx(400 * MEMORY_SHARE)
-    assert draw_watts(CARD, step_of(compute=1e-9, host=1.0)) == pytest.approx(400 * IDLE_SHARE)
+def test_a_gpu_that_waits_draws_what_an_idle_one_does() -> None:
+    assert draw_watts(CARD, step_of()) == pytest.approx(400 * IDLE_SHARE)
 
 
-def test_a_step_draws_the_mean_over_its_time() -> None:
-    # half a second of arithmetic, a quarter of memory, a quarter of waiting
-    mean = 400 * (0.5 * COMPUTE_SHARE + 0.25 * MEMORY_SHARE + 0.25 * IDLE_SHARE)
-    assert draw_watts(CARD, step_of(compute=0.5, memory=0.25, host=1.0)) == pytest.approx(mean)
+def test_long_products_reach_the_limit() -> None:
+    assert draw_watts(CARD, step_of(arithmetic=1.0)) == pytest.approx(400.0)
+    assert draw_watts(CARD, step_of(arithmetic=1.0, memory=1.0)) == pytest.approx(400.0)
 
 
-@given(*[st.floats(1e-6, 1.0) for _ in range(4)])
-def test_a_gpu_draws_between_idle_and_its_tdp(compute: float, memory: float, launch: float, host: float) -> None:
-    watts = draw_watts(CARD, step_of(compute=compute, memory=memory, launch=launch, host=host))
+def test_memory_draws_by_the_bit() -> None:
+    # 1e12 bytes/s of HBM for half of the time: 8e12 bits at 11 pJ are 88 W, halved
+    card = replace(CARD, bytes_per_second=1e12, target="8.0")
+    assert draw_watts(card, step_of(memory=0.5)) == pytest.approx(80 + 44)
+    # without stacks on the chip 20 pJ
+    assert draw_watts(replace(card, target="8.6"), step_of(memory=0.5)) == pytest.approx(80 + 80)
+
+
+@given(*[st.floats(0.0, 1.0) for _ in range(3)])
+def test_more_work_in_the_same_time_never_draws_less(arithmetic: float, memory: float, more: float) -> None:
+    watts = draw_watts(CARD, step_of(arithmetic=arithmetic, memory=memory))
     assert watts is not None
-    assert watts * (1 + 1e-9) >= 400 * IDLE_SHARE
-    assert watts <= 400 * (1 + 1e-9)
+    for busier in (step_of(arithmetic=arithmetic + more, memory=memory), step_of(arithmetic=arithmetic, memory=more)):
+        found = draw_watts(CARD, busier)
+        assert found is not None
+        assert 400 * IDLE_SHARE - 1e-9 <= found <= 400
+        assert found >= watts or busier.memory_seconds < memory
 
 
 def test_without_a_tdp_power_is_not_known() -> None:
-    assert draw_watts(GPU, step_of(compute=1.0)) is None
+    assert draw_watts(GPU, step_of(arithmetic=1.0)) is None
     assert box(GPU, 1, None) is None
 
 

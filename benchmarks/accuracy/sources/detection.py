@@ -32,7 +32,9 @@ def variant_name(name: str) -> str:
     kind = next((kind for kind in KINDS if kind in where.rpartition("/")[2]), None)
     if kind is None:
         raise NotPredictedError(f"no builder for {name}")
-    words = ["x101" if re.search(r"x_?101|resnext101", where) else "101" if re.search(r"r_?101|resnet101", where) else ""]
+    words = [
+        "x101" if re.search(r"x_?101|resnext101", where) else "101" if re.search(r"r_?101|resnet101", where) else ""
+    ]
     words += [word for word in ("c4", "dc5", "gn", "dconv", "lvis") if re.search(rf"(_|\b|-){word}", where)]
     words += ["bn"] if "syncbn" in where else []
     base = {"rpn": "rpn", "panoptic": "panoptic", "retina": "retina", "fast": "faster-rcnn"}.get(kind, f"{kind}-rcnn")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from benchmarks.accuracy.cases import Case, NotPredictedError
+from benchmarks.accuracy.cases import Case, NotPredictedError, Recipe
 from benchmarks.accuracy.names import TOKENS, library_name, squeezed
 from benchmarks.accuracy.reading import batch, image_recipe, precision, setting, token_recipe
 from benchmarks.accuracy.rows import Row
@@ -31,7 +31,6 @@ LENGTHS: Mapping[str, int] = {
     "zoo:transformer-big": 64,
 }
 TARGET = 32  # tokens of one target: the big Transformer's batch is counted in them
-BEAM, TRANSLATED = 4, 27  # of translation: width (fairseq's newstest2014), tokens of a sentence
 
 
 def examples(row: Row) -> Case:
@@ -59,7 +58,8 @@ def _text(row: Row, model: str) -> Case:
 
 
 def _images(row: Row, model: str) -> Case:
-    size, shape, counted = batch(row), None, 1.0
+    size, counted = batch(row), 1.0
+    shape: tuple[int, ...] | None = None
     if model == "zoo:nnunet":  # the large batches are of slices, the small ones of volumes
         shape = (4, 192, 160) if size >= 32 else (4, 128, 128, 128)
     elif model == "zoo:ssd300":
@@ -81,13 +81,15 @@ def _detection(row: Row) -> Case:
     return replace(found, parallel="processes" if row.gpus > 1 else None)
 
 
-def _case(row: Row, recipe: object, size: int, counted: float) -> Case:
-    tf32 = "none" if not precision(row, usual="fp32").tf32 and precision(row, usual="fp32").dtype == "float32" else "all"
+def _case(row: Row, recipe: Recipe, size: int, counted: float) -> Case:
+    kept = precision(row, usual="fp32")
     return Case(
         row=row,
-        recipe=recipe,  # type: ignore[arg-type]
+        recipe=recipe,
         batch=size,
-        setting=replace(setting(row, tf32=tf32), channels_last=_last(row)),  # type: ignore[arg-type]
+        setting=replace(
+            setting(row, tf32="none" if kept.dtype == "float32" and not kept.tf32 else "all"), channels_last=_last(row)
+        ),
         per_sample=counted,
     )
 

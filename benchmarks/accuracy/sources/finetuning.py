@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 from benchmarks.accuracy.cases import Case, NotPredictedError
 from benchmarks.accuracy.changes import Change
@@ -31,7 +32,7 @@ def litgpt(row: Row) -> Case:
         raise NotPredictedError(f"no builder for {row.model}")
     timed = row.metric != "peak_memory_gib"
     recipe = token_recipe(row, f"gpt:{LITGPT[row.model]}", optimizer="adamw")
-    trainable = "all" if re.search(r"[Ff]ull", row.notes.partition("]")[0]) else "lora"
+    trainable: Literal["all", "lora"] = "all" if re.search(r"[Ff]ull", row.notes.partition("]")[0]) else "lora"
     recipe = replace(recipe, trainable=trainable, input_shape=(ALPACA_TOKENS,) if timed else recipe.input_shape)
     if "32-true" in row.notes:
         recipe = replace(recipe, dtype="float32", weights="float32")
@@ -77,7 +78,7 @@ def qwen(row: Row) -> Case:
 
 
 def torchtune(row: Row) -> Case:
-    """torchtune's recipes, packed sequences, compiled; activations are checkpointed by default; FSDP on several GPUs."""
+    """torchtune's recipes, packed sequences, compiled; activations are checkpointed by default; FSDP on several."""
     size = next((size for size in TORCHTUNE if size in row.model.replace("70B", "70B ").split()), None)
     if size is None:
         raise NotPredictedError(f"no builder for {row.model}")

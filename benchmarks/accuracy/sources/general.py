@@ -11,9 +11,7 @@ from benchmarks.accuracy.reading import (
     image_recipe,
     image_shape,
     precision,
-    sequence,
     setting,
-    task,
     token_recipe,
 )
 from benchmarks.accuracy.rows import Row
@@ -101,12 +99,3 @@ def _usual_shape(row: Row, name: str) -> tuple[int, ...] | None:
         except RooflightError:
             return None
     return None
-
-
-def tokens_of(row: Row) -> float:
-    """Tokens of one sample of text, where the metric counts them."""
-    return sequence(row) if "token" in row.metric else 1.0
-
-
-def trains(row: Row) -> bool:
-    return task(row) == "train"

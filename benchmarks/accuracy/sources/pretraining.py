@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from benchmarks.accuracy.cases import Case, NotPredictedError
+from benchmarks.accuracy.changes import quantized
 from benchmarks.accuracy.names import TOKENS, library_name
 from benchmarks.accuracy.reading import batch, precision, sequence, setting, token_recipe
 from benchmarks.accuracy.rows import Row
@@ -68,10 +70,4 @@ def torchtitan(row: Row) -> Case:
         parallel="sharded" if row.gpus > 1 else None,
         per_sample=recipe.input_shape[0] / row.gpus,
     )
-    return replace(case, change=_float8) if eight_bits else case
-
-
-def _float8(table):  # type: ignore[no-untyped-def]
-    from benchmarks.accuracy.changes import quantized
-
-    return quantized(table, bits=16, product="float8")
+    return replace(case, change=partial(quantized, bits=16, product="float8")) if eight_bits else case

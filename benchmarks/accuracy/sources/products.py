@@ -1,12 +1,12 @@
 """Matrix products alone: what a GPU reaches at best."""
 
 import re
+from dataclasses import replace
 
-from benchmarks.accuracy.cases import Case, NotPredictedError
+from benchmarks.accuracy.cases import Case, NotPredictedError, Recipe
 from benchmarks.accuracy.reading import precision, setting
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.sources.general import of_precision
-from benchmarks.accuracy.cases import Recipe
 
 
 def is_product(model: str) -> bool:
@@ -29,6 +29,6 @@ def matmul(row: Row) -> Case:
         row=row,
         recipe=Recipe(model=f"matmul:{n}", task="infer", dtype=kept.dtype, weights=kept.weights, input_shape=(k,)),
         batch=m,
-        setting=setting(row, tf32="all" if kept.tf32 else "none"),
+        setting=replace(setting(row, tf32="all" if kept.tf32 else "none"), compiled=True),  # a loop issues them ahead
         change=of_precision(kept, text=False),
     )

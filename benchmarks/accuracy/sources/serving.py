@@ -7,7 +7,7 @@ from functools import partial
 from typing import Literal
 
 from benchmarks.accuracy.cases import Case, NotPredictedError, Recipe
-from benchmarks.accuracy.changes import decoding, one_after_other, routed, split_columns, split_rows
+from benchmarks.accuracy.changes import decoding, one_after_other, routed, split_columns, split_rows, with_prompts
 from benchmarks.accuracy.names import language_name, squeezed
 from benchmarks.accuracy.reading import PRECISIONS, Precision, image_shape, precision, setting, task
 from benchmarks.accuracy.rows import Row
@@ -21,7 +21,7 @@ PROMPTS: Mapping[str, int] = {"chat": 70, "gpqa": 340, "image-chat": 1100, "vide
 USUAL_PROMPT, USUAL_ANSWER = 512, 512
 
 GENERATING = re.compile(r"decode|generat|itl|tpot|token_latency|ms_per_token|output")
-GRID = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)  # lengths that are traced: rows between share the nearest
+GRID = (128, 512, 1024, 4096, 16384, 32768)  # prompts that are traced: those between share the nearest
 
 
 def ml_energy(row: Row) -> Case:
@@ -71,18 +71,21 @@ def generation(row: Row) -> Case:
 
 
 def _decode(row: Row, *, kept: Precision, prompt: int, answer: int, server: bool) -> Case:
-    """One token more of every running sequence, whose cache holds the prompt and half of the answer; and prefill."""
+    """One token more of every running sequence, whose cache holds the prompt and half of the answer; and prefill.
+
+    A server takes new prompts into the steps of the others; transformers has a pass of its own for each.
+    """
     name = language_name(row.model)
     config = _configuration(name)
     together = row.batch or 1.0
-    per_step = together / answer  # requests that end, so that others begin
     weights = of_precision(kept, text=True)
     split = partial(split_columns, gpus=row.gpus) if row.gpus > 1 else None
+    prompts = partial(with_prompts, share=prompt / answer) if server else None
 
     def part(kind: Literal["decode", "prefill"], tokens: float, length: int, batch: float) -> Case:
         experts = config.get("num_experts_per_tok")
         mixture = partial(routed, tokens=tokens, chosen=experts) if experts else None
-        spread = partial(decoding, in_place=server) if kind == "decode" else None
+        spread = partial(decoding, server=server, heads=_shared_heads(config)) if kind == "decode" else None
         messages = 2 * int(config["num_hidden_layers"]) if row.gpus > 1 else 0
         return Case(
             row=row,
@@ -92,13 +95,23 @@ def _decode(row: Row, *, kept: Precision, prompt: int, answer: int, server: bool
             batch=batch,
             setting=replace(setting(row, tf32="all"), compiled=server or row.compiled),
             parallel="split" if row.gpus > 1 else None,
-            change=one_after_other(spread, mixture, weights, split),
+            change=one_after_other(spread, prompts, mixture, weights, split),
             exchanged=(_reduced(2.0 * tokens * int(config["hidden_size"]), row.gpus),) * messages,
         )
 
-    decode = part("decode", together, on_grid(prompt + answer / 2), together)
+    tokens = together * (1.0 + prompt / answer) if server else together
+    decode = part("decode", tokens, round(prompt + answer / 2), together)
+    if server:
+        return decode
     prefill = part("prefill", prompt, on_grid(prompt), prompt / on_grid(prompt))
-    return replace(decode, beside=((prefill, per_step),))
+    return replace(decode, beside=((prefill, together / answer),))
+
+
+def _shared_heads(config: Mapping[str, int]) -> float:
+    """Heads of queries for each of keys and values."""
+    return config.get("num_attention_heads", 1) / (
+        config.get("num_key_value_heads") or config.get("num_attention_heads", 1)
+    )
 
 
 def _reduced(size: float, gpus: int) -> float:
@@ -116,7 +129,7 @@ def _configuration(name: str) -> Mapping[str, int]:
     from benchmarks.accuracy.zoo.language import STAND_INS
     from rooflight.models.configurations import CONFIGURATIONS
 
-    fields = dict((STAND_INS | CONFIGURATIONS)[name].fields)
+    fields = dict({**STAND_INS, **CONFIGURATIONS}[name].fields)
     for key, other in (("num_hidden_layers", "n_layer"), ("hidden_size", "n_embd")):
         fields.setdefault(key, fields.get(other, 0))
     return fields
@@ -167,5 +180,3 @@ def diffusion(row: Row) -> Case:
         change=one_after_other(of_precision(kept, text=True), split),
         exchanged=(message,) * (4 * blocks if row.gpus > 1 else 0),
     )
-
-

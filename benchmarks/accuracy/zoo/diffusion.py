@@ -1,9 +1,9 @@
 """Denoisers of diffusion models, one step of the sampler: transformers over the patches of an image or a clip.
 
-source  Black Forest Labs, FLUX.1 (transformer/config.json); Esser et al., arXiv 2403.03206 (Stable Diffusion 3); Chen et
-        al., arXiv 2403.04692 (PixArt-Sigma); Li et al., arXiv 2405.08748 (Hunyuan-DiT); Wan, arXiv 2503.20314; Kong et
-        al., arXiv 2412.03603 (HunyuanVideo); Yang et al., arXiv 2408.06072 (CogVideoX); the defaults of their pipelines
-        in diffusers
+source  Black Forest Labs, FLUX.1 (transformer/config.json); Esser et al., arXiv 2403.03206 (Stable Diffusion 3); Chen
+        et al., arXiv 2403.04692 (PixArt-Sigma); Li et al., arXiv 2405.08748 (Hunyuan-DiT); Wan, arXiv 2503.20314;
+        Kong et al., arXiv 2412.03603 (HunyuanVideo); Yang et al., arXiv 2408.06072 (CogVideoX); the defaults of their
+        pipelines in diffusers
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ class Denoising:
     """One denoiser.
 
     joint      blocks in which text and image have weights of their own and attend to each other
+    dual       of the first of them, those in which the image attends to itself besides (MMDiT-X)
     single     blocks in which they share them, attention and feed-forward side by side
     shared     blocks in which text and image are one sequence with the same weights
     crossed    blocks in which the image attends to itself, then to the text
@@ -35,6 +36,7 @@ class Denoising:
     hidden: int
     text: int
     joint: int = 0
+    dual: int = 0
     single: int = 0
     shared: int = 0
     crossed: int = 0
@@ -61,7 +63,7 @@ DENOISERS: Mapping[str, Denoising] = {
     "flux1dev": Denoising(width=3072, heads=24, hidden=12288, text=512, joint=19, single=38, guided=False),
     "flux1schnell": Denoising(width=3072, heads=24, hidden=12288, text=256, joint=19, single=38, guided=False, steps=4),
     "stablediffusion35large": Denoising(width=2432, heads=38, hidden=9728, text=333, joint=38, steps=28),
-    "stablediffusion35medium": Denoising(width=1536, heads=24, hidden=6144, text=333, joint=24, steps=28),
+    "stablediffusion35medium": Denoising(width=1536, heads=24, hidden=6144, text=333, joint=24, dual=13, steps=28),
     "stablediffusion3medium": Denoising(width=1536, heads=24, hidden=6144, text=333, joint=24, steps=28),
     "pixartsigmaxl21024ms": Denoising(width=1152, heads=16, hidden=4608, text=300, crossed=28, steps=20),
     "pixartalphaxl21024ms": Denoising(width=1152, heads=16, hidden=4608, text=120, crossed=28, steps=20),
@@ -98,7 +100,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, of: Denoising) -> None:
         super().__init__()
-        self.joint = nn.ModuleList(Joint(of) for _ in range(of.joint))
+        self.joint = nn.ModuleList(Joint(of, dual=number < of.dual) for number in range(of.joint))
         self.single = nn.ModuleList(Single(of) for _ in range(of.single))
         self.shared = nn.ModuleList(Shared(of) for _ in range(of.shared))
         self.crossed = nn.ModuleList(Crossed(of) for _ in range(of.crossed))
@@ -160,9 +162,10 @@ def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class Joint(nn.Module):
     """Text and image, each with its weights, in one attention (MM-DiT)."""
 
-    def __init__(self, of: Denoising) -> None:
+    def __init__(self, of: Denoising, *, dual: bool) -> None:
         super().__init__()
         self.image, self.text = Stream(of), Stream(of)
+        self.alone = Stream(of) if dual else None  # its feed-forward is not used
 
     def forward(self, image: Tensor, text: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         shift, scale, *gates = self.image.parts(time)
@@ -171,6 +174,8 @@ class Joint(nn.Module):
         of_text = self.text.heads_of(text, text_shift, text_scale)
         mixed = _attended(*(torch.cat(pair, dim=2) for pair in zip(of_text, of_image, strict=True)))
         words = text.shape[1]
+        if self.alone is not None:
+            image = image + self.alone.out(_attended(*self.alone.heads_of(image, shift, scale)))
         text = self.text.after(text, mixed[:, :words], tuple(text_gates))
         return self.image.after(image, mixed[:, words:], tuple(gates)), text
 
@@ -223,9 +228,7 @@ class Crossed(nn.Module):
         shift, scale, gate, *rest = self.own.parts(time)
         x = x + gate * self.own.out(_attended(*self.own.heads_of(x, shift, scale)))
         q = self.query(self.norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.key_value(text).chunk(2, dim=-1)
-        )
+        k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.key_value(text).chunk(2, dim=-1))
         x = x + self.out(_attended(q, k, v))
         inner = self.own.norms[1](x) * (1 + rest[1]) + rest[0]
         out: Tensor = x + rest[2] * self.own.down(F.gelu(self.own.up(inner), approximate="tanh"))

@@ -1,7 +1,7 @@
 """Language models that transformers has no class for, or one that does other work than the model: as another's sizes.
 
-source  config.json of each; Qwen, arXiv 2309.16609; Meta, Llama 4 (config.json: 48 layers of 5120, every second one with
-        a shared expert and one of 128 or 16, 8192 wide; the others 16384)
+source  config.json of each; Qwen, arXiv 2309.16609; Meta, Llama 4 (config.json: 48 layers of 5120, every second one
+        with a shared expert and one of 128 or 16, 8192 wide; the others 16384)
 """
 
 from collections.abc import Mapping

@@ -4,6 +4,8 @@ source  PyTorch/Recommendation/NCF/neumf.py and ncf.py: 138,493 users, 26,744 fi
         and 64 units
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ class NeuMf(nn.Module):
         super().__init__()
         self.factors = nn.ModuleList(nn.Embedding(count, FACTORS) for count in (USERS, FILMS))
         self.inputs = nn.ModuleList(nn.Embedding(count, LAYERS[0] // 2) for count in (USERS, FILMS))
-        layers = zip(LAYERS, LAYERS[1:], strict=False)
+        layers = pairwise(LAYERS)
         self.layers = nn.Sequential(
             *(part for before, after in layers for part in (nn.Linear(before, after), nn.ReLU(), nn.Dropout(0.5)))
         )

@@ -52,15 +52,13 @@ class Rcnn(nn.Module):
         self.backbone, wide = _backbone(variant)
         self.dense = RetinaNetHead(wide, 9, variant.classes) if variant.dense else None
         anchors = ANCHORS if variant.neck == "fpn" else 5 * ANCHORS
-        self.rpn = None if variant.dense else RPNHead(wide, anchors)
+        self.rpn = nn.Identity() if variant.dense else RPNHead(wide, anchors)
         self.last_stage, features = None, wide * 7 * 7
         if variant.neck == "c4" and variant.stages:
             self.last_stage, features = _resnet(variant).layer4, 2048
         hidden = features if self.last_stage else 1024
         self.boxes = nn.ModuleList(
-            nn.ModuleList(
-                (_box_head(variant, wide, features, TwoMLPHead), FastRCNNPredictor(hidden, variant.classes))
-            )
+            nn.ModuleList((_box_head(variant, wide, features, TwoMLPHead), FastRCNNPredictor(hidden, variant.classes)))
             for _ in range(variant.stages)
         )
         inner = 2048 if self.last_stage else wide

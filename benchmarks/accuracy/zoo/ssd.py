@@ -23,9 +23,7 @@ class Ssd300(nn.Module):
         body = resnet50(weights=None)
         fourth = body.layer3[0]
         fourth.conv2.stride = fourth.downsample[0].stride = (1, 1)
-        self.body = nn.Sequential(
-            body.conv1, body.bn1, body.relu, body.maxpool, body.layer1, body.layer2, body.layer3
-        )
+        self.body = nn.Sequential(body.conv1, body.bn1, body.relu, body.maxpool, body.layer1, body.layer2, body.layer3)
         self.levels = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(before, between, 1, bias=False), nn.BatchNorm2d(between), nn.ReLU(inplace=True),

@@ -1,9 +1,11 @@
 """Tacotron 2 as NVIDIA's DeepLearningExamples trains it on LJSpeech.
 
-source  PyTorch/SpeechSynthesis/Tacotron2/tacotron2: 512 wide encoder of three convolutions and a bidirectional LSTM; two
-        LSTM cells of 1,024 that take one frame of the spectrogram at a time, with location-sensitive attention of 128;
-        five convolutions after them. A clip of LJSpeech is 6.6 seconds long: 566 frames of 80 bands, some 100 letters.
+source  PyTorch/SpeechSynthesis/Tacotron2/tacotron2: 512 wide encoder of three convolutions and a bidirectional LSTM;
+        two LSTM cells of 1,024 that take one frame of the spectrogram at a time, with location-sensitive attention of
+        128; five convolutions after them. A clip of LJSpeech is 6.6 seconds long: 566 frames of 80 bands, 100 letters.
 """
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +31,7 @@ class Tacotron2(nn.Module):
         self.energy = nn.Linear(128, 1, bias=False)
         self.frame, self.gate = nn.Linear(CELLS + WIDTH, BANDS), nn.Linear(CELLS + WIDTH, 1)
         widths = (BANDS, WIDTH, WIDTH, WIDTH, WIDTH, BANDS)
-        self.after = nn.Sequential(
-            *(part for one, other in zip(widths, widths[1:], strict=False) for part in _conv(one, other, nn.Tanh()))
-        )
+        self.after = nn.Sequential(*(part for one, other in pairwise(widths) for part in _conv(one, other, nn.Tanh())))
 
     def forward(self, tokens: Tensor) -> Tensor:
         n, frames = tokens.shape

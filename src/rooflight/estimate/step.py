@@ -15,7 +15,11 @@ from rooflight.estimate.table import Array, Mask, OpTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step, and what it is made of. by_bound adds up to the GPU's seconds."""
+    """One step, and what it is made of. by_bound adds up to the GPU's seconds.
+
+    arithmetic_seconds, memory_seconds   how long the engines and the memory would work at the rates that they reach, if
+                                         neither waited for the other: what the draw is made of
+    """
 
     seconds: float
     gpu_seconds: float
@@ -24,6 +28,8 @@ class Step:
     host_backward_seconds: float
     host_plain_seconds: float  # forward as it would be without gradients
     by_bound: Mapping[str, float]
+    arithmetic_seconds: float = 0.0
+    memory_seconds: float = 0.0
 
     @property
     def bound_by(self) -> str:
@@ -47,9 +53,15 @@ def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shar
     backward = table.phase("backward")
     worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
     if setting.recomputes:
+<<<<<<< HEAD
         again = float(worked[table.phase("forward")].sum())
         worked[np.flatnonzero(backward)[:1]] += again
     issued = np.where(starts, issue_seconds(table, setting, shares), 0.0)
+=======
+        worked[np.flatnonzero(backward)[:1]] += float(worked[table.phase("forward")].sum())
+    again = 1.0 + table.phase("forward") * setting.recomputes
+    issued = np.where(starts, _issue_seconds(table, setting, shares), 0.0)
+>>>>>>> cov
     copied = setting.slow_host * setting.host_input_bytes / shares["host_copy"]
     return Step(
         seconds=copied + _finish(issued, worked),
@@ -60,6 +72,8 @@ def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shar
         host_plain_seconds=float(issued[table.phase("forward")].sum())
         / (shares["issue_grad"] if backward.any() else 1.0),
         by_bound=_by_bound(busy, worked),
+        arithmetic_seconds=float((again * busy.compute).sum()),
+        memory_seconds=float((again * busy.memory).sum()),
     )
 
 

@@ -112,17 +112,23 @@ qwen3 = _named("qwen3", "Qwen3ForCausalLM", positions=40960, head_dim=128)
 
 def qwen3_moe(hidden: int, expert: int, layers: int, heads: int, groups: int, vocab: int, **more: Any) -> Configuration:
     """Qwen 3 with 128 experts in every layer, of which each token takes 8; `expert` is the width inside one."""
-    experts = {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": expert, "norm_topk_prob": True}
+    experts: dict[str, Any] = {
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "moe_intermediate_size": expert,
+        "norm_topk_prob": True,
+    }
     name = "Qwen3MoeForCausalLM"
-    sizes = (hidden, 3 * hidden, layers, heads, groups, vocab)
-    return llama(*sizes, kind="qwen3_moe", architecture=name, positions=40960, head_dim=128, **experts, **more)
+    fields = experts | {"head_dim": 128} | more
+    kinds: dict[str, Any] = {"kind": "qwen3_moe", "architecture": name, "positions": 40960}
+    return llama(hidden, 3 * hidden, layers, heads, groups, vocab, **kinds, **fields)
 
 
 def gpt_oss(layers: int, experts: int, parameters: int | None = None) -> Configuration:
     """Each token takes 4 of the experts; every second layer looks back 128 tokens alone, as its type has it."""
-    sizes = (2880, 2880, layers, 64, 8, 201088)
-    more = {"num_local_experts": experts, "num_experts_per_tok": 4, "head_dim": 64, "positions": 131072}
-    return llama(*sizes, kind="gpt_oss", architecture="GptOssForCausalLM", parameters=parameters, **more)
+    more: dict[str, Any] = {"num_local_experts": experts, "num_experts_per_tok": 4, "head_dim": 64, "positions": 131072}
+    kinds: dict[str, Any] = {"kind": "gpt_oss", "architecture": "GptOssForCausalLM", "parameters": parameters}
+    return llama(2880, 2880, layers, 64, 8, 201088, **kinds, **more)
 
 
 def gemma(*sizes: int, head_dim: int = 256, kind: str = "gemma", parameters: int | None = None) -> Configuration:
