@@ -7,7 +7,6 @@ from statistics import geometric_mean
 
 from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
 from benchmarks.accuracy.cases import Case, NotPredictedError
-from benchmarks.accuracy.exchange import exchange_seconds
 from benchmarks.accuracy.metrics import to_metric, unit_kind
 from benchmarks.accuracy.several import several_seconds
 from benchmarks.accuracy.traces import Traced, Traces
@@ -16,10 +15,6 @@ from rooflight.core.errors import SpecError
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.device import device
 from rooflight.estimate.kernels import PRODUCT_KINDS
-<<<<<<< HEAD
-=======
-from rooflight.estimate.parallel import Gang, gang_seconds
->>>>>>> cov
 from rooflight.estimate.power import draw_watts
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import Step, step
@@ -55,32 +50,6 @@ def case_step(case: Case, table: OpTable, spec: GpuSpec, shares: Shares) -> Step
         return step(table, device(spec, shares), case.setting, shares)
     except SpecError as error:
         raise NotPredictedError(f"GPU {case.row.gpu}: {error}") from error
-
-
-<<<<<<< HEAD
-=======
-def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
-    """Seconds of the step on all of the case's GPUs.
-
-    raises  NotPredictedError if the row does not say how they work together
-    """
-    if case.row.gpus == 1:
-        return one.seconds
-    if case.parallel is None:
-        raise NotPredictedError("several GPUs, and no word of how they work together")
-    if case.parallel == "split":
-        return one.seconds + exchange_seconds(case, spec)
-    training = case.recipe.task == "train"
-    item = 2 if case.recipe.weights != "float32" else 4
-    gathered = 2 if case.parallel == "sharded" else item
-    return gang_seconds(
-        one,
-        Gang(gpus=case.row.gpus, how=case.parallel),
-        spec,
-        gradient_bytes=traced.parameters * item * training,
-        parameter_bytes=traced.parameters * gathered,
-    )
->>>>>>> cov
 
 
 def slow_host(source: str, gpu: str, shares: Shares) -> float:

@@ -6,15 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
 from rooflight.core.types import Estimate, Offer
 from rooflight.estimate.cost import bought, rented, usd_per_million, with_run
-from rooflight.estimate.power import COMPUTE_SHARE, IDLE_SHARE, MEMORY_SHARE, box, draw_watts
-=======
-from rooflight.core.types import Offer
-from rooflight.estimate.cost import bought, rented, usd_per_million
 from rooflight.estimate.power import IDLE_SHARE, box, draw_watts
->>>>>>> cov
 from rooflight.estimate.step import Step
 from tests.estimate.gpus import GPU
 

@@ -53,15 +53,9 @@ def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shar
     backward = table.phase("backward")
     worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
     if setting.recomputes:
-<<<<<<< HEAD
-        again = float(worked[table.phase("forward")].sum())
-        worked[np.flatnonzero(backward)[:1]] += again
-    issued = np.where(starts, issue_seconds(table, setting, shares), 0.0)
-=======
         worked[np.flatnonzero(backward)[:1]] += float(worked[table.phase("forward")].sum())
     again = 1.0 + table.phase("forward") * setting.recomputes
-    issued = np.where(starts, _issue_seconds(table, setting, shares), 0.0)
->>>>>>> cov
+    issued = np.where(starts, issue_seconds(table, setting, shares), 0.0)
     copied = setting.slow_host * setting.host_input_bytes / shares["host_copy"]
     return Step(
         seconds=copied + _finish(issued, worked),
