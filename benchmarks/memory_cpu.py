@@ -30,7 +30,7 @@ from rooflight.models.resolve import resolve
 from rooflight.trace.inputs import DTYPES
 from rooflight.trace.tracer import trace
 
-STEPS = 3
+STEPS = 10
 MARK = "steps"
 
 # Model → batch: as large as ten steps take some seconds for.
