@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooflight.core.types import Offer
-from rooflight.estimate.cost import bought, rented, usd_per_million
+from rooflight.core.types import Estimate, Offer
+from rooflight.estimate.cost import bought, rented, usd_per_million, with_run
 from rooflight.estimate.power import COMPUTE_SHARE, IDLE_SHARE, MEMORY_SHARE, box, draw_watts
 from rooflight.estimate.step import Step
 from tests.estimate.gpus import GPU
@@ -104,3 +104,23 @@ def test_a_bought_card_is_written_off_and_fed() -> None:
 def test_dollars_for_a_million_samples() -> None:
     # 3.6 USD an hour are 0.001 USD a second; at 1000 samples/s a million takes 1000 s
     assert usd_per_million(3.6, 1000.0) == pytest.approx(1.0)
+
+
+def test_a_run_is_its_samples_times_what_one_takes() -> None:
+    one = Estimate(
+        gpu="a",
+        fits=True,
+        peak_bytes=1,
+        step_seconds=1.0,
+        samples_per_second=100.0,
+        low=80.0,
+        high=120.0,
+        bound_by="memory",
+        mfu=None,
+        joules_per_sample=3.6,
+        usd_per_million_samples=2.0,
+    )
+    run = with_run(one, 5_000_000)
+    assert (run.run_seconds, run.run_kwh, run.run_usd) == (50_000.0, 5.0, 10.0)
+    unpriced = with_run(replace(one, joules_per_sample=None, usd_per_million_samples=None), 100)
+    assert (unpriced.run_seconds, unpriced.run_kwh, unpriced.run_usd) == (1.0, None, None)

@@ -1,6 +1,7 @@
 """Any model on the GPUs of the catalogue: the contract, the ranking, the limits, the ways out."""
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rooflight.flows import plan_here
 from rooflight.flows.plan import plan
 from rooflight.flows.plan_catalogue import ranked
 from rooflight.flows.plan_compare import plan_compare
+from rooflight.flows.report import report
 from tests.flows.conftest import ROOF
 
 CONTRACT = {  # the keys of an estimate that programs read
@@ -220,3 +222,32 @@ def test_a_size_of_images_is_none_of_texts() -> None:
 
 def test_every_setting_has_a_help_text() -> None:
     assert all(field.metadata["help"] for field in fields(PlanConfig))
+
+
+def test_a_plan_is_also_a_page_and_a_saved_one_gives_the_same_pictures(tmp_path: Path) -> None:
+    page = tmp_path / "plan.html"
+    told = plan(PlanConfig(batch=256), page=page)
+    assert str(page) in told.notes[-1]
+    saved = tmp_path / "saved.json"
+    saved.write_text(to_json(told.answer))
+    report(saved)
+    pages = [page.read_text(), (tmp_path / "saved.html").read_text()]
+    pictures = [re.findall(r"<svg.*?</svg>", each, flags=re.DOTALL) for each in pages]
+    assert len(pictures[0]) >= 3
+    assert pictures[0] == pictures[1]
+    assert "this machine" in pages[0]
+    assert ("--top" in " ".join(told.notes), "--top" in pages[0]) == (True, False)
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        plan(PlanConfig(), page=tmp_path / "none" / "plan.html")
+
+
+def test_a_whole_run_has_time_energy_and_price() -> None:
+    told = of("H100 SXM5 80GB", batch=256, samples=1_000_000)
+    row = answer(told).estimates[0]
+    assert row.run_seconds == pytest.approx(1e6 / row.samples_per_second)
+    assert row.run_usd == row.usd_per_million_samples
+    assert told.tables[0].columns[-2:] == ("run", "$ run")
+    assert any(note.startswith("The whole run of 1.00 M samples takes") for note in told.notes)

@@ -18,6 +18,7 @@ Json = Annotated[
 ]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:1")]
 Run = Annotated[Path, Parameter(help="a run folder, as train leaves it")]
+Shown = Annotated[Path, Parameter(help="a run folder, or a file that plan --json printed")]
 
 
 def console() -> Console:
@@ -84,6 +85,7 @@ def plan(
     refresh_prices: Annotated[
         bool, Parameter(negative="", help="ask clouds for today's prices; plans nothing")
     ] = False,
+    page: Annotated[Path | None, Parameter(help="also write the plan as a page with plots: FILE.html")] = None,
     json: Json = False,
 ) -> Report:
     """Which GPU do I need? Fit, speed, limits, power and price of any model on any GPU, predicted."""
@@ -92,6 +94,8 @@ def plan(
 
         return refresh(console())
     config = resolve_config(PlanConfig, given, None)
+    if page is not None and (trace_only or compare is not None):
+        raise ConfigError("--page shows a whole plan: leave out --trace-only and --compare, or --page.")
     if trace_only:
         from rooflight.flows.plan import plan_trace
 
@@ -102,7 +106,7 @@ def plan(
         return plan_compare(config, compare, console=console())
     from rooflight.flows.plan import plan as flow
 
-    return flow(config, console=console())
+    return flow(config, page=page, console=console())
 
 
 @with_fields(TrainConfig, positional="model")
@@ -149,12 +153,12 @@ def export(
 
 
 def report(
-    run: Run,
+    run: Shown,
     *,
-    out: Annotated[Path | None, Parameter(help="the file [default: RUN/report.html]")] = None,
+    out: Annotated[Path | None, Parameter(help="the file [default: RUN/report.html, or beside the JSON]")] = None,
     json: Json = False,
 ) -> Report:
-    """A run as one self-contained page: curves, confusion matrix, predicted against measured."""
+    """A run, or the JSON of a plan, as one self-contained page: curves, plots, predicted against measured."""
     from rooflight.flows.report import report as flow
 
     return flow(run, out=out)

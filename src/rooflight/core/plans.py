@@ -21,8 +21,8 @@ class PlanConfig:
 
     model: str = setting(
         "cnn",
-        "cnn, lstm, transfer:vgg16, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, a saved trace TRACE.json, "
-        "or - for one on stdin",
+        "cnn, lstm, transfer:vgg16, resnet50, torchvision:…, timm:…, hf:…, FILE.py:FUNCTION, FILE.keras, a saved trace "
+        "TRACE.json, or - for one on stdin",
     )
     task: Task = setting("train", "a training step or an inference batch")
     batch: int | None = setting(None, "samples per step, of each GPU [default: 64, or a saved trace's own]")
@@ -40,6 +40,9 @@ class PlanConfig:
         None, "prefill or decode of a language model, with a cache [default: neither]"
     )
     gpu: tuple[str, ...] = setting((), "a GPU of the catalogue, may be given again; here: this machine [none: all]")
+    samples: int | None = setting(
+        None, "how many go through in the whole run, epochs × samples of each: its time, energy and price are told"
+    )
     gpus: int = setting(1, "how many share a step by data parallelism")
     max_usd_per_hour: float | None = setting(None, "of one GPU: the cheapest offer on demand, or as bought")
     max_price_usd: float | None = setting(None, "launch price of a card")
@@ -59,7 +62,7 @@ class PlanConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("batch", "accumulation", "gpus", "top", "seq_len", "image_size"):
+        for name in ("batch", "accumulation", "samples", "gpus", "top", "seq_len", "image_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} {value}: it must be 1 or more.")

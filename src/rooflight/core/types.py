@@ -291,6 +291,9 @@ class Estimate:
     watts: float | None = None
     joules_per_sample: float | None = None
     usd_per_million_samples: float | None = None
+    run_seconds: float | None = None  # of as many samples as were asked about; None: none were
+    run_kwh: float | None = None
+    run_usd: float | None = None
     max_batch: int | None = None
     usd_per_hour: float | None = None  # of one GPU
     price: str | None = None  # what that price is, with its date

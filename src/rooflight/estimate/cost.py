@@ -1,9 +1,9 @@
-"""Dollars: what an hour of a GPU costs, rented or bought, and what a million samples cost with it."""
+"""Dollars: what an hour of a GPU costs, rented or bought, and what a million samples or a whole run cost with it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rooflight.core.types import GpuSpec, Offer
+from rooflight.core.types import Estimate, GpuSpec, Offer
 
 YEARS = 3.0  # over which a bought card is written off, running all the time
 HOURS_PER_YEAR = 365.25 * 24
@@ -54,3 +54,17 @@ def bought(spec: GpuSpec, watts: float | None, usd_per_kwh: float = USD_PER_KWH)
 def usd_per_million(usd_per_hour: float, samples_per_second: float) -> float:
     """Dollars for a million samples."""
     return usd_per_hour / 3600.0 / samples_per_second * 1e6
+
+
+def with_run(one: Estimate, samples: int) -> Estimate:
+    """The estimate with time, energy and dollars of a run of so many samples.
+
+    The steps alone are counted: not evaluation, checkpoints and restarts between them, nor the host's energy.
+    """
+    joules, usd = one.joules_per_sample, one.usd_per_million_samples
+    return replace(
+        one,
+        run_seconds=samples / one.samples_per_second,
+        run_kwh=None if joules is None else joules * samples / 3.6e6,
+        run_usd=None if usd is None else usd * samples / 1e6,
+    )

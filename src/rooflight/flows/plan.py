@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError
+from rooflight.core.files import refuse_unwritable
 from rooflight.core.plans import HERE, LeftOut, Plan, PlanConfig
 from rooflight.core.tables import Report
 from rooflight.core.types import Trace
@@ -19,20 +21,27 @@ if TYPE_CHECKING:
     from rooflight.estimate.sweep import Sweep, Swept
 
 
-def plan(config: PlanConfig | None = None, *, console: Console | None = None) -> Report:
+def plan(config: PlanConfig | None = None, *, page: Path | None = None, console: Console | None = None) -> Report:
     """Time, memory, power and price of one step, ranked; exit code 1 if it fits nowhere.
 
     The GPUs are those of --gpu. Without, they are the whole catalogue and this machine, or this machine alone if
     --device names its device.
+    page    a file that the plan is written to for people too
     raises  ConfigError, SpecError, TraceError for what cannot be planned
     """
     config, console = config or PlanConfig(), console or Silent()
+    if page is not None:
+        refuse_unwritable(page)
     here_alone = set(config.gpu) == {HERE} or (not config.gpu and config.device != "auto")
     over = None if here_alone else _over_catalogue(config, console)
     here, left_out = _this_machine(config, console, must=here_alone or HERE in config.gpu)
     step = over.sweep.trace if over else _trace_of(here, config)
     rows = [swept.estimate for swept in over.found] if over else []
     rows += [here.estimate] if here else []
+    if config.samples is not None:
+        from rooflight.estimate.cost import with_run
+
+        rows = [with_run(row, config.samples) for row in rows]
     answer = Plan(
         workload=step.workload,
         trace=summary(step),
@@ -41,7 +50,17 @@ def plan(config: PlanConfig | None = None, *, console: Console | None = None) ->
         left_out=(*(over.left_out if over else ()), *left_out),
         assumptions=over.sweep.assumptions() if over else (),
     )
-    return plan_report(answer, config, sweep=over.sweep if over else None, found=over.found if over else ())
+    told = plan_report(answer, config, sweep=over.sweep if over else None, found=over.found if over else ())
+    return told if page is None else _with_page(told, answer, page)
+
+
+def _with_page(told: Report, answer: Plan, page: Path) -> Report:
+    from rooflight.flows.plan_page import write_plan_page
+
+    # The page has a place of its own for what was left out and assumed, and shows every GPU.
+    words = [note for note in told.notes if not note.startswith(("assumed: ", "left out: ")) and "--top" not in note]
+    write_plan_page(answer, page, words)
+    return replace(told, notes=(*told.notes, f"{page}: the plan as one page, opens in any browser."))
 
 
 def plan_trace(config: PlanConfig) -> Report:

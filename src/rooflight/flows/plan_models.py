@@ -160,7 +160,7 @@ def find_recipe(config: PlanConfig) -> Recipe:
     if size is not None and length is not None:
         raise ConfigError("--seq-len is for texts and --image-size for images: give the one that the model takes.")
     shape = (3, size, size) if size is not None else (length or 0,)
-    if ".py:" in config.model:
+    if ".py:" in config.model or config.model.endswith(".keras"):
         return resolve(config.model, shape)  # the file need not say it then
     usual = resolve(config.model).input_shape
     if (len(usual) == 1) != (len(shape) == 1):

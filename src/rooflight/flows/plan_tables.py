@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXPLAINED = 3
 SMALL_BYTES = 0.1 * 2**30
 COLUMNS = ("GPU", "fits", "GiB", "step", "samples/s (low–high)", "bound by", "MFU", "W", "$/h", "$/M")
+RUN_COLUMNS = (*COLUMNS[:-1], "run", "$ run")
 
 
 def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: Sequence[Swept]) -> Report:
@@ -39,8 +40,10 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
     if not fit:
         notes += ways_out(plan, config, sweep, found)
     notes += _legend(shown)
+    notes += _of_run(config, fit)
     notes += [f"assumed: {line}" for line in (plan.assumptions or (fit or shown)[0].assumptions if shown else ())]
-    table = Table(columns=COLUMNS, rows=tuple(_row(row) for row in shown))
+    columns = COLUMNS if config.samples is None else RUN_COLUMNS
+    table = Table(columns=columns, rows=tuple(_row(row) for row in shown))
     return Report(answer=plan, tables=(table,) if shown else (), notes=tuple(notes), exit_code=0 if fit else 1)
 
 
@@ -69,8 +72,15 @@ def _row(row: Estimate) -> tuple[str, ...]:
         "" if row.mfu is None else f"{100 * row.mfu:.0f} %",
         "" if row.watts is None else f"{row.watts:.0f}",
         price,
-        "" if row.usd_per_million_samples is None else _usd(row.usd_per_million_samples),
+        *_money(row),
     )
+
+
+def _money(row: Estimate) -> tuple[str, ...]:
+    """Dollars for a million samples; or, of a run, its time and dollars."""
+    if row.run_seconds is None:
+        return ("" if row.usd_per_million_samples is None else _usd(row.usd_per_million_samples),)
+    return show_seconds(row.run_seconds), "" if row.run_usd is None else _usd(row.run_usd)
 
 
 def _rate(per_second: float) -> str:
@@ -118,6 +128,20 @@ def _counts(plan: Plan, fit: Sequence[Estimate], shown: Sequence[Estimate]) -> l
         f"{f'{len(each.gpus)} GPUs' if len(each.gpus) > 1 else each.gpus[0]} ({each.reason})" for each in plan.left_out
     ]
     return lines + ([f"left out: {'; '.join(left)}."] if left else [])
+
+
+def _of_run(config: PlanConfig, fit: Sequence[Estimate]) -> list[str]:
+    """What the run costs on the first of the ranking."""
+    if config.samples is None or not fit:
+        return []
+    first = fit[0]
+    energy = "" if first.run_kwh is None else f", {first.run_kwh:.3g} kWh"
+    dollars = "" if first.run_usd is None else f", {_usd(first.run_usd)} USD"
+    gpus = "" if config.gpus == 1 else f"{config.gpus} × "
+    return [
+        f"The whole run of {show_count(config.samples)} samples takes {show_seconds(first.run_seconds)} on {gpus}"
+        f"{first.gpu}{energy}{dollars}: the steps alone, without evaluation, checkpoints and the host's energy."
+    ]
 
 
 def _legend(shown: Sequence[Estimate]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`rooflight report`: a run as one self-contained page."""
+"""`rooflight report`: a run, or a plan, as one self-contained page."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +21,25 @@ class Page:
 
 
 def report(run: Path, *, out: Path | None = None) -> Report:
-    """Curves, confusion matrix, predicted against measured, exports, configuration and environment of a run.
+    """A run: curves, confusion matrix, predicted against measured, exports, configuration and environment.
 
-    out  the file; default RUN/report.html
+    Or a plan, from the file that `plan --json` printed.
+    out  the file; default RUN/report.html, or PLAN.html beside PLAN.json
     """
+    if run.suffix == ".json":
+        from rooflight.flows.plan_page import page_of_saved
+
+        return page_answer(run, page_of_saved(run, out or run.with_suffix(".html")))
     from rooflight.report.page import run_page
 
     result = read_result(run)
     path = out or run / "report.html"
     write_file(path, run_page(result, artifacts=_artifacts(run)))
+    return page_answer(run, path)
+
+
+def page_answer(run: Path, path: Path) -> Report:
+    """What is said of a page that was written."""
     answer = Page(run=str(run), path=str(path), bytes=path.stat().st_size)
     return Report(answer=answer, notes=(f"{path}: {show_bytes(answer.bytes)}, one file, opens in any browser.",))
 

@@ -5,11 +5,11 @@ import difflib
 import re
 
 from rooflight.core.errors import BackendError, ConfigError, nearest
-from rooflight.models import of_file, of_timm, of_torchvision, of_transformers
+from rooflight.models import of_file, of_keras, of_timm, of_torchvision, of_transformers
 from rooflight.models.recipe import Recipe, image_batch, token_batch
 from rooflight.models.registry import MODELS
 
-FORMS = "cnn, torchvision:resnet50, timm:convnext_tiny, hf:bert-base-uncased or path/to/file.py:build"
+FORMS = "cnn, torchvision:resnet50, timm:convnext_tiny, hf:bert-base-uncased, path/to/file.py:build or path/to/it.keras"
 
 
 def resolve(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
@@ -20,6 +20,8 @@ def resolve(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
     """
     if of_user := re.fullmatch(r"(.+\.py):(\w+)", name):
         return of_file.recipe(of_user[1], of_user[2], input_shape)
+    if name.endswith(".keras"):
+        return of_keras.recipe(name, input_shape)
     if name in MODELS:
         return _classic(name, input_shape)
     library, colon, model = name.partition(":")

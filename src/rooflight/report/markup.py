@@ -9,7 +9,9 @@ class Markup(str):
     __slots__ = ()
 
 
-VOID = frozenset({"meta", "link", "br", "hr", "line", "path", "circle", "rect"})
+VOID = frozenset({"meta", "link", "br", "hr", "input", "line", "path", "circle", "rect"})
+
+_HTML_VOID = frozenset({"meta", "link", "br", "hr", "input"})  # the others are of SVG, and end in a slash
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
@@ -21,7 +23,7 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
     )
     body = join(*children)
     if name in VOID and not body:
-        return Markup(f"<{name}{head}>" if name in ("meta", "link", "br", "hr") else f"<{name}{head}/>")
+        return Markup(f"<{name}{head}>" if name in _HTML_VOID else f"<{name}{head}/>")
     return Markup(f"<{name}{head}>{body}</{name}>")
 
 

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from rooflight.core.runs import Artifact, Prediction, TrainResult
 from rooflight.core.units import show_count, show_percent, show_rate, show_seconds
 from rooflight.report.curves import Line, chart, legend
+from rooflight.report.frame import Section, document, figure
 from rooflight.report.markup import Markup, join, tag
 from rooflight.report.matrix import MOST_CLASSES, class_table, confusion_matrix, worst_confusions
 from rooflight.report.sections import (
@@ -18,10 +19,6 @@ from rooflight.report.sections import (
     show_share,
     show_value,
 )
-from rooflight.report.style import STYLE
-
-# The page may use its own style sheet and nothing else: no script, no image, no font, no address.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def run_page(
@@ -35,56 +32,26 @@ def run_page(
     artifacts    exports of this run, with their parity
     predictions  what the model says of some inputs
     """
-    parts = [
-        ("figures", "Figures", "At a glance", _figures(result)),
-        ("curves", "Curves", "Training curves", _curves(result)),
-        ("classes", "Classes", "Where it is right, and where not", _classes(result)),
-        ("predicted", "Predicted", "Predicted and measured", comparisons(result.comparisons)),
-        ("exports", "Exports", "Exports", exports(artifacts) if artifacts else None),
-        ("verdicts", "Verdicts", "What it says", predicted(predictions) if predictions else None),
-        ("configuration", "Configuration", "Configuration", configuration(result.config)),
-        ("environment", "Environment", "Environment", environment(result)),
+    sections = [
+        Section(key=key, link=link, title=title, content=content)
+        for key, link, title, content in (
+            ("figures", "Figures", "At a glance", _figures(result)),
+            ("curves", "Curves", "Training curves", _curves(result)),
+            ("classes", "Classes", "Where it is right, and where not", _classes(result)),
+            ("predicted", "Predicted", "Predicted and measured", comparisons(result.comparisons)),
+            ("exports", "Exports", "Exports", exports(artifacts) if artifacts else None),
+            ("verdicts", "Verdicts", "What it says", predicted(predictions) if predictions else None),
+            ("configuration", "Configuration", "Configuration", configuration(result.config)),
+            ("environment", "Environment", "Environment", environment(result)),
+        )
     ]
-    shown = [(key, short, title, content) for key, short, title, content in parts if content is not None]
-    body = tag(
-        "body",
-        tag("a", "Skip to the figures", href="#figures", class_="skip"),
-        _head_line(result),
-        tag("nav", tag("ul", [_link(key, short) for key, short, _, _ in shown]), aria_label="Sections"),
-        tag("main", [_section(key, title, content) for key, _, title, content in shown]),
-        tag("footer", tag("p", f"Made by Rooflight from {result.run}/result.json. {result.environment.date}")),
+    return document(
+        title=f"{result.config.model} on {result.data.name}: {show_share(result.evaluation.accuracy)}",
+        eyebrow=f"Rooflight · training run {PurePath(result.run).name}",
+        heading=f"{result.config.model} on {result.data.name}",
+        sections=sections,
+        foot=f"Made by Rooflight from {result.run}/result.json. {result.environment.date}",
     )
-    return f'<!DOCTYPE html>\n<html lang="en">\n{_head(result)}\n{body}\n</html>\n'
-
-
-def _head(result: TrainResult) -> Markup:
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{result.config.model} on {result.data.name}: {show_share(result.evaluation.accuracy)}"),
-        tag("style", Markup(STYLE)),
-    )
-
-
-def _head_line(result: TrainResult) -> Markup:
-    run = PurePath(result.run).name
-    return tag(
-        "header",
-        tag("p", f"Rooflight · training run {run}", class_="eyebrow"),
-        tag("h1", f"{result.config.model} on {result.data.name}"),
-    )
-
-
-def _link(key: str, title: str) -> Markup:
-    return tag("li", tag("a", title, href=f"#{key}"))
-
-
-def _section(key: str, title: str, content: Markup) -> Markup:
-    heading = tag("h2", title, id=f"{key}-title")
-    return tag("section", heading, content, id=key, aria_labelledby=f"{key}-title", tabindex="-1")
 
 
 def _figures(result: TrainResult) -> Markup:
@@ -119,13 +86,9 @@ def _figures(result: TrainResult) -> Markup:
         ),
         ("checksum", data.sha256[:12], "first digits of the data's SHA-256"),
     ]
-    grid = tag("dl", [_figure(*figure) for figure in figures], class_="grid")
+    grid = tag("dl", [figure(*each) for each in figures], class_="grid")
     why = tag("ul", [tag("li", reason) for reason in result.reasons], class_="why") if result.reasons else None
     return join(tag("div", lead, grid, class_="figures"), tag("h3", "Chosen for you, and why") if why else None, why)
-
-
-def _figure(label: str, value: str, aside: str) -> Markup:
-    return tag("div", tag("dt", label), tag("dd", value, class_="value"), tag("dd", aside, class_="aside"))
 
 
 def _interval(accuracy: float, count: int) -> str:

@@ -1,0 +1,28 @@
+"""A plan as one page, with the data sheets of its GPUs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rooflight.core.codec import read_json
+from rooflight.core.errors import ConfigError
+from rooflight.core.files import write_file
+from rooflight.core.plans import Plan
+
+
+def write_plan_page(plan: Plan, path: Path, sentences: Sequence[str] = ()) -> Path:
+    """
+    sentences  what the plan says of itself in words, beside what the page shows anyway
+    """
+    from rooflight.catalogue.load import catalogue
+    from rooflight.report.plan_page import plan_page
+
+    specs = {spec.name: spec for spec in catalogue()} | ({plan.roof.name: plan.roof} if plan.roof else {})
+    write_file(path, plan_page(plan, specs, sentences))
+    return path
+
+
+def page_of_saved(document: Path, path: Path) -> Path:
+    """The page of what `plan --json` printed into a file. Raises ConfigError if it is no plan."""
+    if not document.is_file():
+        raise ConfigError(f"{document}: no such file. Try rooflight plan MODEL --json > {document}.")
+    return write_plan_page(read_json(Plan, document), path)
