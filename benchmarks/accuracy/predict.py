@@ -8,12 +8,12 @@ from statistics import geometric_mean
 
 from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
 from benchmarks.accuracy.cases import Case, NotPredictedError
+from benchmarks.accuracy.several import several_seconds
 from benchmarks.accuracy.traces import Traced, Traces
 from rooflight.catalogue.find import find_published
 from rooflight.core.errors import SpecError
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.device import device
-from rooflight.estimate.parallel import Gang, gang_seconds
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import Step, step
 from rooflight.estimate.table import OpTable, without_phase
@@ -78,27 +78,6 @@ def _mfu(case: Case, tokens_per_second: float) -> float:
     return 100.0 * flops * tokens_per_second / peak
 
 
-def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
-    """Seconds of the step on all of the case's GPUs.
-
-    raises  NotPredictedError if the row does not say how they work together
-    """
-    if case.row.gpus == 1:
-        return one.seconds
-    if case.parallel is None:
-        raise NotPredictedError("several GPUs, and no word of how they work together")
-    training = case.recipe.task == "train"
-    item = 2 if case.recipe.weights != "float32" else 4
-    gathered = 2 if case.parallel == "sharded" else item
-    return gang_seconds(
-        one,
-        Gang(gpus=case.row.gpus, how=case.parallel),
-        spec,
-        gradient_bytes=traced.parameters * item * training,
-        parameter_bytes=traced.parameters * gathered,
-    )
-
-
 def slow_host(source: str, gpu: str, shares: Shares) -> float:
     """The host of a source's GPU if the fit has seen it, else the mean of the source's hosts, else the usual one."""
     if (name := f"{source} {gpu}") in shares.hosts:
@@ -125,11 +104,14 @@ def predict(case: Case, traces: Traces, shares: Shares, *, peers: bool = False) 
     setting = replace(case.setting, slow_host=slow_host(case.row.source, spec.name, shares))
     table = case_table(case, traced)
     one = case_step(replace(case, setting=setting), table, spec, shares)
+    seconds = one.seconds
+    if case.row.gpus > 1:
+        seconds = several_seconds(case, table, traced.parameters, one, spec, setting, shares)
     others = {"plain roofline": plain_roofline(case, table, spec)}
     if peers and case.row.gpus == 1:
         others["torch RuntimeEstimator"] = torch_estimator(case, spec)
     return Prediction(
-        value=to_metric(case, case_seconds(case, traced, one, spec)),
+        value=to_metric(case, seconds),
         step=one,
         others={name: to_metric(case, found) for name, found in others.items() if found and case.row.gpus == 1},
     )

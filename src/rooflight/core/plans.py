@@ -1,9 +1,11 @@
 """What `plan` is asked and what it answers. A setting is declared once, here; flags and --help are made from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from rooflight.core.errors import ConfigError
+from rooflight.core.parallel import Parallel, Sharding
 from rooflight.core.runs import setting
 from rooflight.core.types import Estimate, Generation, GpuSpec, Task, Vendor, Workload
 
@@ -43,7 +45,19 @@ class PlanConfig:
     samples: int | None = setting(
         None, "how many go through in the whole run, epochs × samples of each: its time, energy and price are told"
     )
-    gpus: int = setting(1, "how many share a step by data parallelism")
+    gpus: int = setting(1, "how many share a step: by data parallelism, what --tensor and --pipeline leave of them")
+    tensor: int = setting(1, "GPUs that share every product of a block, and its attention heads")
+    pipeline: int = setting(1, "stages of some blocks each; --accumulation micro-batches go through them")
+    interleave: int = setting(1, "pieces of the model that each pipeline stage has")
+    sequence_parallel: bool = setting(False, "norms and residuals split among the --tensor GPUs too")
+    shard: Sharding = setting("none", "what data-parallel ranks keep a part of only (ZeRO 1, 2, 3 and FSDP)")
+    shard_group: int | None = setting(None, "ranks that hold one whole copy together [default: all]")
+    network_gbits: float | None = setting(
+        None, "Gbit/s of one GPU's part of the adapters between machines [default: as such GPUs are sold]"
+    )
+    scaling: str | None = setting(
+        None, "FIRST..LAST: the best form for so many GPUs, doubling, with the same batch in all, and for each of them"
+    )
     max_usd_per_hour: float | None = setting(None, "of one GPU: the cheapest offer on demand, or as bought")
     max_price_usd: float | None = setting(None, "launch price of a card")
     max_watts: float | None = setting(None, "TDP of a GPU")
@@ -62,10 +76,24 @@ class PlanConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("batch", "accumulation", "samples", "gpus", "top", "seq_len", "image_size"):
+        for name in (
+            "batch",
+            "accumulation",
+            "samples",
+            "gpus",
+            "tensor",
+            "pipeline",
+            "interleave",
+            "shard_group",
+            "top",
+            "seq_len",
+            "image_size",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} {value}: it must be 1 or more.")
+        if self.network_gbits is not None and self.network_gbits <= 0:
+            raise ConfigError(f"--network-gbits {self.network_gbits:g}: it must be more than 0.")
         for name in ("max_usd_per_hour", "max_price_usd", "max_watts", "min_memory_gib", "usd_per_kwh"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -100,6 +128,63 @@ class Plan:
     estimates: tuple[Estimate, ...]
     left_out: tuple[LeftOut, ...] = ()
     assumptions: tuple[str, ...] = ()  # of all estimates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingPoint:
+    """The best form found for one number of GPUs.
+
+    batch       samples of the whole step; micro_batch: of one replica at a time
+    efficiency  samples per second and GPU, over those of the fewest GPUs that hold the step
+    waiting     share of the step that the busiest GPU waits, by what for: "tensor", "pipeline", "bubble", "data"
+    limited_by  what the largest share of the step goes to: "compute", "memory", "launch", "network"
+    flops_per_memory_byte, flops_per_network_byte  of one GPU: where it stands on the roofline of two axes; None:
+                nothing is sent
+    """
+
+    gpus: int
+    form: Parallel
+    batch: int
+    micro_batch: int
+    step_seconds: float
+    samples_per_second: float
+    efficiency: float
+    peak_bytes: float
+    waiting: Mapping[str, float]
+    limited_by: str
+    flops_per_memory_byte: float
+    flops_per_network_byte: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roofs:
+    """What one GPU could do: the roofs of the two axes, and the ridges between their regions (Checconi et al.)."""
+
+    flops_per_second: float
+    memory_bytes_per_second: float
+    network_bytes_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """One GPU's curves. strong: the same batch for all numbers; weak: the same batch for each GPU."""
+
+    gpu: str
+    roofs: Roofs
+    strong: tuple[ScalingPoint, ...]
+    weak: tuple[ScalingPoint, ...]
+    missing: tuple[str, ...] = ()  # numbers of GPUs without a form, and why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingPlan:
+    """What `plan --scaling --json` prints."""
+
+    workload: Workload
+    trace: TraceSummary
+    curves: tuple[Scaling, ...]
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rooflight.core.parallel import Parallel
+
 Task = Literal["train", "infer"]
 Phase = Literal["forward", "backward", "optimizer"]
 Trainable = Literal["all", "head", "lora"]  # head: the last linear layer alone; lora: an adapter at every other one
@@ -225,7 +227,12 @@ class Workload:
     lora_rank: int = 8  # with trainable "lora"
     generation: Generation | None = None  # a language model with a key-value cache; None: a plain forward pass
     compiled: bool = False  # by torch.compile; a trace is the same either way
-    gpus: int = 1  # that share a step, each with `batch` samples of its own
+    parallel: Parallel = Parallel()  # how GPUs share a step; batch is one micro-batch of one replica
+
+    @property
+    def gpus(self) -> int:
+        """How many share a step."""
+        return self.parallel.gpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

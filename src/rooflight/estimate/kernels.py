@@ -137,9 +137,10 @@ def _halvings(table: OpTable) -> Array:
 
 def _busy_units(table: OpTable, gpu: Device) -> Array:
     """Share of the units that have work in attention: a block takes 128 queries of one head."""
-    blocks = table.batch * np.ceil(table.rows / 128)
-    used = table.rows / (128 * np.ceil(table.rows / 128))
-    busy: Array = used * blocks / (gpu.units * np.ceil(blocks / gpu.units))
+    rows = np.maximum(table.rows, 1.0)  # what is no product has none
+    blocks = table.batch * np.ceil(rows / 128)
+    used = rows / (128 * np.ceil(rows / 128))
+    busy: Array = used * blocks / (gpu.units * np.maximum(np.ceil(blocks / gpu.units), 1.0))
     return busy
 
 

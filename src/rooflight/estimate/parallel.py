@@ -1,88 +1,233 @@
-"""Seconds of a step on several GPUs: the step of one, and what the GPUs tell each other beside it.
+"""Seconds of a step on several GPUs: one GPU's part of the work, and what the GPUs tell each other beside it."""
 
-A ring moves 2·(n − 1) / n of an all-reduce's bytes over every link, and half of that for an all-gather.
-source  Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations", JPDC 69(2), 2009
-"""
-
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from rooflight.core.parallel import Parallel
 from rooflight.core.types import GpuSpec
+from rooflight.estimate.collectives import Collective, Group, bus_bytes_per_second, seconds
+from rooflight.estimate.fabric import Fabric, fabric
+from rooflight.estimate.layout import Layout
+from rooflight.estimate.overlap import buckets, filled_at, gathered_beside, reduced_beside
+from rooflight.estimate.pace import Pace
+from rooflight.estimate.pipeline import stage_bounds, stage_seconds
 from rooflight.estimate.step import Step
+from rooflight.estimate.table import Array
+from rooflight.estimate.tensor import Exchange
 
-# Shares of a wire that NCCL's rings reach with long messages: NCCL 2.27 to 2.29 on A100, H100, H200 and B200 for NVLink
-# (0.64 with 2 GPUs to 0.78 with 8), on RTX PRO 6000 for PCIe (catalogue/collectives.csv).
-NVLINK_SHARE = 0.72
-PCIE_SHARE = {2: 0.6}  # of two GPUs; more of them share the way through the host
-PCIE_SHARE_OF_MORE = 0.4
+# nn.DataParallel: fitted on torchvision's models on 2 to 4 GPUs (332 calibration rows with a row of one GPU beside).
+REPLICATING = 0.28  # copying the modules to one GPU over running them once
+TAKING_TURNS = 0.5  # of the host's work backward, what a further GPU's thread adds to it
+THREAD_SECONDS = 2.5e-3  # of a further GPU: its thread, its part of the batch, its results
+COPY_SHARE = 0.55  # of a PCIe slot
+COPIED_BACK = 1.27  # gradients' way back, which are added up too, over the weights' way there
 
-NODE = 8  # GPUs that share a host, as these machines are sold
-NETWORK_BYTES_PER_SECOND = 25e9  # per GPU: one 200 Gbit/s adapter for each, as in HGX and DGX machines
-
-# A collective has a start that no overlap hides: NCCL's latency for short messages, per step of the ring
-HOP_SECONDS = 4e-6
-
-# Copying the modules to one GPU over running them once: torchvision's models on 2 to 4 GPUs (calibration rows)
-REPLICATING = 0.6
-
-# What of backward a bucketed all-reduce can hide behind: the last bucket waits for the first layer's gradients
-HIDING = 0.8
+UNIT_PARAMETERS = 1e8  # of a unit that FSDP gathers, where no blocks repeat: size_based_auto_wrap_policy's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gang:
-    """GPUs that work on one step together.
+class Weights:
+    """What a model's ranks send each other of its parameters, in bytes of the whole model.
 
-    how  "threads": nn.DataParallel, one process; "processes": DistributedDataParallel; "sharded": FSDP, ZeRO-3
+    gathered   in the dtype in which weights are gathered; 0: none are
+    reduced    gradients, in the dtype in which they are added up; 0: the step has no backward
+    parameters how many
     """
 
-    gpus: int
-    how: str
+    gathered: float
+    reduced: float
+    parameters: float
 
 
-def bus_bytes_per_second(spec: GpuSpec, gpus: int) -> float:
-    """What a ring over so many of these GPUs moves per GPU and direction."""
-    # A bridge between two cards is sold apart: it is not taken to be there.
-    wired = [link for link in spec.links if link.devices is not None and "bridge" not in link.name]
-    joined = [link.bytes_per_second for link in wired if (link.devices or 0) >= min(gpus, NODE)]
-    hosts = [link.bytes_per_second for link in spec.links if link.devices is None]
-    pcie = PCIE_SHARE.get(gpus, PCIE_SHARE_OF_MORE)
-    within = max([NVLINK_SHARE * rate for rate in joined] + [pcie * rate for rate in hosts], default=6e9)
-    return min(within, NVLINK_SHARE * NETWORK_BYTES_PER_SECOND) if gpus > NODE else within
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """A step of all GPUs. working and waiting add up to the seconds.
 
-
-def ring_seconds(moved_bytes: float, gpus: int, bus: float, *, rounds: int) -> float:
-    """One collective: rounds 2 for an all-reduce, 1 for an all-gather or reduce-scatter."""
-    return rounds * (gpus - 1) * (moved_bytes / gpus / bus + HOP_SECONDS) if gpus > 1 else 0.0
-
-
-def gang_seconds(one: Step, gang: Gang, spec: GpuSpec, *, gradient_bytes: float, parameter_bytes: float) -> float:
-    """Seconds of the step when each GPU has its own batch.
-
-    gradient_bytes   what an all-reduce adds up; 0: the step has no backward
-    parameter_bytes  the weights, in the dtype in which they are gathered or copied
+    waiting      seconds of the busiest GPU by what it waits for: "tensor", "pipeline" (its neighbours), "bubble" (its
+                 turn), "data" (gradients and weights of the other replicas)
+    sent_bytes   by one GPU; between_bytes: of those, to other machines
     """
-    if gang.gpus == 1:
-        return one.seconds
-    bus = bus_bytes_per_second(spec, gang.gpus)
-    if gang.how == "threads":
-        return _threads(one, gang.gpus, spec, gradient_bytes=gradient_bytes, parameter_bytes=parameter_bytes)
-    if gang.how == "sharded":
-        rounds = 3 if gradient_bytes else 1  # gathered forward and backward, gradients scattered
-        moved = rounds * ring_seconds(parameter_bytes, gang.gpus, bus, rounds=1)
-        return max(one.seconds, moved) + 0.1 * min(one.seconds, moved)
-    reduced = ring_seconds(gradient_bytes, gang.gpus, bus, rounds=2)
-    return one.seconds + max(reduced - HIDING * one.backward_seconds, (1 - HIDING) * reduced)
+
+    seconds: float
+    working: float
+    waiting: Mapping[str, float]
+    sent_bytes: float
+    between_bytes: float
 
 
-def _threads(one: Step, gpus: int, spec: GpuSpec, *, gradient_bytes: float, parameter_bytes: float) -> float:
+def shared_step(
+    own: Pace,
+    form: Parallel,
+    joined: Fabric,
+    weights: Weights,
+    *,
+    found: Layout,
+    forward: Exchange,
+    backward: Exchange,
+    memory_bytes_per_second: float,
+) -> Shared:
+    """The step of a form, from the pace of one rank's part of a micro-batch.
+
+    own        of the whole depth of the model: stages are cut out of it
+    forward    what a tensor-parallel pass exchanges; backward: too
+    """
+    tensor = Group(ranks=form.tensor)
+    talks = [each.count * seconds("all_reduce", each.message_bytes, tensor, joined) for each in (forward, backward)]
+    bounds = stage_bounds(own, found, form)
+    stages = stage_seconds(own, bounds, talks)
+    message = forward.message_bytes / (form.tensor if form.sequence else 1)
+    handed = seconds("send", message, Group(ranks=2, stride=form.tensor * form.data), joined)
+    passes = 2 if own.backward_seconds else 1
+    neighbours = passes * form.interleave * handed if form.pipeline > 1 else 0.0
+    busiest = stages.sum(axis=1).max()
+    pieces = (stages.sum(axis=1).sum() - busiest) / form.interleave
+    hops = 2 * (form.pipeline - 1) * handed if form.pipeline > 1 else 0.0
+    communicated, beside = _data(own, form, joined, weights, stages, bounds, found, memory_bytes_per_second)
+    waiting = {
+        "tensor": form.micro_batches * sum(talks) / form.pipeline,
+        "pipeline": form.micro_batches * neighbours + hops,
+        "bubble": float(pieces) if form.pipeline > 1 else 0.0,
+        "data": communicated,
+    }
+    through = form.micro_batches * float(busiest) + waiting["pipeline"] + waiting["bubble"] + waiting["data"]
+    updating = own.optimizer_seconds / (form.pipeline * form.shards)
+    total = own.before_seconds + through + updating
+    moved, between = _sent(form, joined, weights, forward, backward, message, passes)
+    return Shared(
+        seconds=total + beside,
+        working=total + beside - sum(waiting.values()),
+        waiting=waiting,
+        sent_bytes=moved,
+        between_bytes=between,
+    )
+
+
+def _data(
+    own: Pace,
+    form: Parallel,
+    joined: Fabric,
+    weights: Weights,
+    stages: Array,
+    bounds: Array,
+    found: Layout,
+    memory_bytes_per_second: float,
+) -> tuple[float, float]:
+    """Seconds that replicas wait for each other, and that a GPU copies gradients for it."""
+    if form.data == 1:
+        return 0.0, 0.0
+    share = form.tensor * form.pipeline
+    group = Group(ranks=form.data, stride=form.tensor)
+    if form.sharding == "parameters":
+        return form.micro_batches * _gathering(own, form, joined, weights, found), 0.0
+    if not weights.reduced:
+        return 0.0, 0.0
+    sizes = buckets(weights.reduced / share)
+    collective: Collective = "all_reduce" if form.sharding == "none" else "reduce_scatter"
+    took = np.array([_reduced(collective, float(size), form, group, joined) for size in sizes])
+    # The last micro-batch's gradients of the first stage, which is the last one done, come as its weights lie.
+    scale = float(stages[0, 1]) / own.backward_seconds
+    ready = filled_at(own, sizes, scale * own.backward[1], own.backward[0])
+    _, exposed = reduced_beside(ready, took, float(stages[0, 1]))
+    if form.sharding != "none":  # every rank updates its part, and gathers the others'
+        exposed += seconds("all_gather", weights.gathered / share, Group(ranks=form.shards, stride=form.tensor), joined)
+    # A gradient is written into its bucket and read back: two reads, two writes.
+    return exposed, 4.0 * weights.reduced / share / memory_bytes_per_second
+
+
+def _reduced(collective: Collective, size: float, form: Parallel, group: Group, joined: Fabric) -> float:
+    """One bucket; in groups, the parts are then added up over the groups."""
+    if form.sharding == "none" or form.shards == form.data:
+        return seconds(collective, size, group, joined)
+    inside = Group(ranks=form.shards, stride=form.tensor)
+    across = Group(ranks=form.data // form.shards, stride=form.tensor * form.shards)
+    return seconds("reduce_scatter", size, inside, joined) + seconds("all_reduce", size / form.shards, across, joined)
+
+
+def _gathering(own: Pace, form: Parallel, joined: Fabric, weights: Weights, found: Layout) -> float:
+    """Seconds of a micro-batch beyond its work when weights are gathered block by block."""
+    bounds = _units(own, found, weights.parameters)
+    held = np.diff(np.interp(bounds, *own.weights), prepend=0.0)[1:]
+    held[0] += own.weights[1][0]
+    held = held / held.sum() / form.tensor
+    forward = _between(own.forward_until(bounds), own.forward_seconds)
+    back = _between(own.backward_until(1.0 - bounds[::-1]), own.backward_seconds)[::-1]
+    trained = bool(own.backward_seconds)
+    _, exposed = gathered_beside(
+        weights.gathered * held,
+        forward,
+        back if trained else np.zeros(0),
+        form,
+        joined,
+        reduced=weights.reduced * held if trained else np.zeros(0),
+        stride=form.tensor,
+    )
+    return exposed
+
+
+def _units(own: Pace, found: Layout, parameters: float) -> Array:
+    """Shares of the model at which units end: its blocks, or pieces of like many parameters."""
+    if found.blocks:
+        return np.array([0.0, *(own.forward[0][1 + end] for end in found.ends[:-1]), 1.0])
+    count = max(1, round(parameters / UNIT_PARAMETERS))
+    return np.linspace(0.0, 1.0, count + 1)
+
+
+def _between(moments: Array, total: float) -> Array:
+    """Seconds between moments, of which the first is the beginning and the last the end."""
+    moments = moments.copy()
+    moments[0], moments[-1] = 0.0, total
+    return np.diff(moments)
+
+
+def _sent(
+    form: Parallel,
+    joined: Fabric,
+    weights: Weights,
+    forward: Exchange,
+    backward: Exchange,
+    message: float,
+    passes: int,
+) -> tuple[float, float]:
+    """Bytes that one GPU sends in a step, in all and to other machines: as rings do."""
+
+    def ring(size: float, ranks: int, turns: int) -> float:
+        return turns * (ranks - 1) / ranks * size
+
+    exchanged = forward.count * forward.message_bytes + backward.count * backward.message_bytes
+    tensor = form.micro_batches * ring(exchanged, form.tensor, 2) / form.pipeline
+    handed = form.micro_batches * passes * form.interleave * message if form.pipeline > 1 else 0.0
+    share = form.tensor * form.pipeline
+    if form.sharding == "parameters":
+        times = form.micro_batches
+        gathers = ring(weights.gathered / share, form.shards, passes)
+        data = times * (gathers + ring(weights.reduced / share, form.shards, 1))
+        data += times * ring(weights.reduced / share / form.shards, form.data // form.shards, 2)
+    else:
+        data = ring(weights.reduced / share, form.data, 2)
+    tensor_away = tensor if Group(ranks=form.tensor).nodes(joined) > 1 else 0.0
+    group = Group(ranks=form.data, stride=form.tensor)
+    data_away = data / group.per_node(joined) if group.nodes(joined) > 1 else 0.0
+    handed_away = handed if Group(ranks=2, stride=form.tensor * form.data).nodes(joined) > 1 else 0.0
+    return tensor + handed + data, tensor_away + data_away + handed_away
+
+
+def threads_seconds(one: Step, gpus: int, spec: GpuSpec, *, gradient_bytes: float, parameter_bytes: float) -> float:
     """nn.DataParallel: every step copies the weights to all GPUs and the gradients back to the first.
 
     Forward is Python, and its threads take turns at the lock: the host copies the modules for every GPU, which takes
     some of what running them does, and issues the operators of all GPUs one after the other. Backward is C++, one
-    thread each.
+    thread each, which hinder each other.
     """
-    copied = (parameter_bytes + gradient_bytes) / bus_bytes_per_second(spec, gpus)
+    if gpus == 1:
+        return one.seconds
+    joined = fabric(spec)
+    rate = COPY_SHARE * joined.bytes_per_second
+    if joined.kind not in ("pcie", "host"):
+        rate = bus_bytes_per_second(Group(ranks=gpus), joined)
+    copied = (parameter_bytes + COPIED_BACK * gradient_bytes) / rate
     recorded = one.host_seconds - one.host_backward_seconds - one.host_plain_seconds
     forward = max(one.gpu_seconds - one.backward_seconds, (1 + REPLICATING) * gpus * one.host_plain_seconds + recorded)
-    backward = max(one.backward_seconds, one.host_backward_seconds)
-    return max(forward + backward, one.seconds) + copied
+    backward = max(one.backward_seconds, one.host_backward_seconds * (1 + TAKING_TURNS * (gpus - 1)))
+    return max(forward + backward, one.seconds) + copied + THREAD_SECONDS * (gpus - 1)

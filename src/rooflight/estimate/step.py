@@ -49,7 +49,7 @@ def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shar
     if setting.recomputes:
         again = float(worked[table.phase("forward")].sum())
         worked[np.flatnonzero(backward)[:1]] += again
-    issued = np.where(starts, _issue_seconds(table, setting, shares), 0.0)
+    issued = np.where(starts, issue_seconds(table, setting, shares), 0.0)
     copied = setting.slow_host * setting.host_input_bytes / shares["host_copy"]
     return Step(
         seconds=copied + _finish(issued, worked),
@@ -72,7 +72,7 @@ def _finish(issued: Array, worked: Array) -> float:
     return float((np.cumsum(issued) + after).max())
 
 
-def _issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
+def issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
     """Host seconds per operator: Python and the dispatcher forward, autograd's thread backward.
 
     Modules with weights cost more than a bare function: their own Python, autocast, cuDNN's descriptors and plans.

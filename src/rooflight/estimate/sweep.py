@@ -6,19 +6,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from rooflight.core.errors import TraceError
+from rooflight.core.parallel import Parallel, words
 from rooflight.core.types import Estimate, GpuSpec, Offer, Trace
 from rooflight.core.units import show_percent
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
+from rooflight.estimate.fabric import fabric
 from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, too_long, usable_bytes
+from rooflight.estimate.holding import blocks_of, held
 from rooflight.estimate.kernels import PRODUCT_KINDS
-from rooflight.estimate.parallel import Gang, gang_seconds
+from rooflight.estimate.layout import Layout, layout
+from rooflight.estimate.parallel import Shared
 from rooflight.estimate.power import draw_watts
 from rooflight.estimate.setting import Setting
+from rooflight.estimate.several import several, weights_of
 from rooflight.estimate.shares import Shares, interval_class, load_shares
 from rooflight.estimate.step import Step, step
 from rooflight.estimate.table import OpTable, table
+from rooflight.estimate.tensor import check_tensor
 
 ROUNDED = 0.995  # of the memory is counted on for another batch: blocks are rounded up, each in its own way
 INDICES = 2**31
@@ -29,9 +35,10 @@ class Swept:
     """One GPU's estimate, and what it was made from."""
 
     spec: GpuSpec
-    step: Step  # of one GPU, without the others
+    step: Step  # of one GPU's part of a micro-batch, without the others
     memory: Footprint
     estimate: Estimate
+    shared: Shared | None = None  # the step of several; None: there is one GPU
 
 
 @dataclass(slots=True)
@@ -39,14 +46,16 @@ class Sweep:
     """A trace that is asked about GPU after GPU.
 
     grown        how memory grows with the batch; None: not known, and no largest batch is said
-    gpus         that share a step, each with a batch of its own (DistributedDataParallel)
+    form         how GPUs share a step, of which the trace is one replica's micro-batch
+    network      bytes per second of one GPU's part of the adapters between machines; None: as such GPUs are sold
     offers       of clouds; where none has the GPU, the price is that of a bought one
     """
 
     trace: Trace
     setting: Setting
     grown: Growth | None = None
-    gpus: int = 1
+    form: Parallel = field(default_factory=Parallel)
+    network: float | None = None
     offers: Mapping[str, tuple[Offer, ...]] = field(default_factory=dict)
     usd_per_kwh: float = USD_PER_KWH
     shares: Shares = field(default_factory=load_shares)
@@ -54,7 +63,7 @@ class Sweep:
     _blocks: list[tuple[int, int, int]] = field(init=False)
     _played: dict[tuple[bool, ...], Footprint] = field(init=False, default_factory=dict)
     _product_flops: int = field(init=False)
-    _gradient_bytes: int = field(init=False)
+    _found: Layout = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.trace.ops:
@@ -62,21 +71,26 @@ class Sweep:
         self.columns = table(self.trace)
         self._blocks = [(block.bytes, block.first_op, block.last_op) for block in self.trace.lifetimes]
         self._product_flops = sum(op.flops for op in self.trace.ops if op.kind in PRODUCT_KINDS)
-        self._gradient_bytes = sum(block.bytes for block in self.trace.lifetimes if block.role == "gradient")
+        self._found = layout(self.columns)
+        if self.form.gpus > 1:
+            weights = weights_of(self.trace)
+            check_tensor(self.columns, self._found, self.form)
+            mine = held(blocks_of(self.trace.lifetimes), self.columns, self._found, self.form, weights)
+            columns = zip(mine.bytes, mine.first, mine.last, strict=True)
+            self._blocks = [(int(size), int(first), int(last)) for size, first, last in columns]
 
     def estimate(self, spec: GpuSpec) -> Swept:
         """
         raises  SpecError for a GPU without units, clock or the dtype
         """
         gpu, workload = device(spec, self.shares), self.trace.workload
-        one = step(self.columns, gpu, self.setting, self.shares)
-        gang = Gang(gpus=self.gpus, how="processes")
-        gathered, reduced = self.trace.parameter_bytes, self._gradient_bytes
-        seconds = gang_seconds(one, gang, spec, gradient_bytes=reduced, parameter_bytes=gathered)
+        one, shared = self._step(spec)
+        seconds = one.seconds if shared is None else shared.seconds
         memory = self.memory(spec)
-        rate = self.gpus * workload.batch / seconds
+        samples = self.form.data * self.form.micro_batches * workload.batch
+        rate = samples / seconds
         low, high = self.shares.intervals[interval_class(workload.task, one.bound_by)]
-        watts = draw_watts(spec, replace(one, seconds=seconds))
+        watts = draw_watts(spec, _busy(one, seconds, self.form))
         price = self.price(spec, watts)
         found = Estimate(
             gpu=spec.name,
@@ -86,20 +100,38 @@ class Sweep:
             samples_per_second=rate,
             low=rate * low,
             high=rate * high,
-            bound_by="network" if seconds - one.seconds > max(one.by_bound.values()) else one.bound_by,
-            mfu=self._product_flops / (seconds * self._product_rate(gpu)),
+            bound_by=_bound_by(one, shared, self.form),
+            mfu=self._product_flops * samples / workload.batch / (seconds * self.form.gpus * self._product_rate(gpu)),
             watts=watts,
-            joules_per_sample=None if watts is None else watts * seconds / workload.batch,
+            joules_per_sample=None if watts is None else self.form.gpus * watts * seconds / samples,
             usd_per_hour=None if price is None else price.usd_per_hour,
             price=None if price is None else price.source,
-            usd_per_million_samples=None if price is None else usd_per_million(self.gpus * price.usd_per_hour, rate),
+            usd_per_million_samples=None
+            if price is None
+            else usd_per_million(self.form.gpus * price.usd_per_hour, rate),
             max_batch=self._max_batch(spec, memory),
         )
-        return Swept(spec=spec, step=one, memory=memory, estimate=found)
+        return Swept(spec=spec, step=one, memory=memory, estimate=found, shared=shared)
+
+    def _step(self, spec: GpuSpec) -> tuple[Step, Shared | None]:
+        """One GPU's part of the step, and the step of all where there are more."""
+        if self.form.gpus == 1 and self.form.micro_batches == 1:
+            return step(self.columns, device(spec, self.shares), self.setting, self.shares), None
+        found = several(
+            self.columns,
+            weights_of(self.trace),
+            self.form,
+            spec,
+            self.setting,
+            self.shares,
+            found=self._found,
+            joined=fabric(spec, network_bytes_per_second=self.network),
+        )
+        return found.own, found.shared
 
     def assumptions(self) -> tuple[str, ...]:
         """What all estimates of this trace rest on, a sentence each."""
-        return tuple(_assumptions(self.trace, self.setting, self.shares, self.gpus))
+        return tuple(_assumptions(self.trace, self.setting, self.shares, self.form))
 
     def price(self, spec: GpuSpec, watts: float | None) -> Price | None:
         """Dollars per GPU and hour: the cheapest offer, or else what a bought card comes to."""
@@ -127,7 +159,7 @@ class Sweep:
 
     def _max_batch(self, spec: GpuSpec, memory: Footprint) -> int | None:
         """As if rounding and workspaces kept their share of the memory at another batch."""
-        if self.grown is None or not memory.allocated_bytes:
+        if self.grown is None or not memory.allocated_bytes or self.form.gpus > 1:
             return None
         room = ROUNDED * FILLED * usable_bytes(spec) * self.trace.peak_bytes / memory.allocated_bytes
         found, batch = largest_batch(self.grown, room), self.trace.workload.batch
@@ -146,6 +178,20 @@ class Sweep:
         return int(self.trace.workload.batch * (INDICES - 1) / longest)
 
 
+def _bound_by(one: Step, shared: Shared | None, form: Parallel) -> str:
+    """The network, where a GPU waits longer for others than for any engine of its own."""
+    waits = sum(shared.waiting.values()) if shared else 0.0
+    own = max(one.by_bound.values()) * form.micro_batches / form.pipeline
+    return "network" if waits > own else one.bound_by
+
+
+def _busy(one: Step, seconds: float, form: Parallel) -> Step:
+    """One GPU's part of a whole step: as many micro-batches, of its stage alone."""
+    share = form.micro_batches / form.pipeline
+    by_bound = {name: share * part for name, part in one.by_bound.items()}
+    return replace(one, seconds=seconds, by_bound=by_bound)
+
+
 def by_gpu(offers: Iterable[Offer]) -> Mapping[str, tuple[Offer, ...]]:
     """Offers by the GPU that they are for."""
     found: dict[str, tuple[Offer, ...]] = {}
@@ -154,7 +200,7 @@ def by_gpu(offers: Iterable[Offer]) -> Mapping[str, tuple[Offer, ...]]:
     return found
 
 
-def _assumptions(trace: Trace, setting: Setting, shares: Shares, gpus: int) -> list[str]:
+def _assumptions(trace: Trace, setting: Setting, shares: Shares, form: Parallel) -> list[str]:
     lines = [
         f"reachable shares of the data sheets are fitted: {shares.source}; low and high hold four of five measurements",
         f"PyTorch {'under torch.compile' if setting.compiled else 'eager'}, the batch on the device; hosts that issue "
@@ -163,8 +209,11 @@ def _assumptions(trace: Trace, setting: Setting, shares: Shares, gpus: int) -> l
         "driver and context leave",
         "power is a model of TDP and of what bounds the step, not fitted to measurements",
     ]
-    if gpus > 1:
-        lines.append("DistributedDataParallel: a batch for each GPU, gradients in a ring, overlapped with backward")
+    if form.gpus > 1:
+        lines.append(
+            f"{form.gpus} GPUs: {words(form)}; collectives by NCCL's model, over the links and adapters that such GPUs "
+            "are sold with, and 19 % of the work that they run beside lost to them"
+        )
     unknown = [op for op in trace.ops if not op.costed]
     if unknown:
         moved = sum(op.bytes_read + op.bytes_written for op in unknown)

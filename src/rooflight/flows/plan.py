@@ -15,6 +15,7 @@ from rooflight.core.types import Trace
 from rooflight.flows.plan_catalogue import affordable, chosen, filtered, named, pick_dtype, ranked, sweep_of
 from rooflight.flows.plan_here import Here, plan_here
 from rooflight.flows.plan_models import Traced, every_batch, is_saved, saved, summary, traced
+from rooflight.flows.plan_scaling import plan_scaling
 from rooflight.flows.plan_tables import plan_report, trace_report
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def plan(config: PlanConfig | None = None, *, page: Path | None = None, console:
     config, console = config or PlanConfig(), console or Silent()
     if page is not None:
         refuse_unwritable(page)
+    if config.scaling is not None:
+        return plan_scaling(config, console=console)
     here_alone = set(config.gpu) == {HERE} or (not config.gpu and config.device != "auto")
     over = None if here_alone else _over_catalogue(config, console)
     here, left_out = _this_machine(config, console, must=here_alone or HERE in config.gpu)

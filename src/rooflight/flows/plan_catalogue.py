@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError, SpecError
 from rooflight.core.plans import HERE, Goal, LeftOut, PlanConfig
-from rooflight.core.types import Estimate, GpuSpec
+from rooflight.core.types import Estimate, GpuSpec, Workload
+from rooflight.flows.plan_form import network_of
 from rooflight.flows.plan_models import Traced
 
 if TYPE_CHECKING:
+    from rooflight.estimate.setting import Setting
     from rooflight.estimate.sweep import Sweep, Swept
 
 GIB = 2**30
@@ -97,7 +99,6 @@ def sweep_of(traced: Traced, config: PlanConfig, console: Console | None = None)
     from rooflight.catalogue.prices import offers_and_note
     from rooflight.core.errors import TraceError
     from rooflight.estimate.batches import growth
-    from rooflight.estimate.setting import Setting
     from rooflight.estimate.sweep import Sweep, by_gpu
 
     workload = traced.whole.workload
@@ -110,15 +111,23 @@ def sweep_of(traced: Traced, config: PlanConfig, console: Console | None = None)
         grown = None  # its operators change with the batch: the largest that fits is not known
     return Sweep(
         trace=traced.whole,
-        setting=Setting(
-            channels_last=workload.channels_last,
-            compiled=workload.compiled,
-            tf32="all" if workload.dtype == "tfloat32" else "convolutions",
-        ),
+        setting=setting_of(workload),
         grown=grown,
-        gpus=workload.gpus,
+        form=workload.parallel,
+        network=network_of(config),
         offers=by_gpu(offers),
         usd_per_kwh=config.usd_per_kwh,
+    )
+
+
+def setting_of(workload: Workload) -> Setting:
+    """The switches of the software that the workload is run with."""
+    from rooflight.estimate.setting import Setting
+
+    return Setting(
+        channels_last=workload.channels_last,
+        compiled=workload.compiled,
+        tf32="all" if workload.dtype == "tfloat32" else "convolutions",
     )
 
 

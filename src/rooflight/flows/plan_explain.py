@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 NAMED = 3  # operator classes in a sentence
 WORTH_SAYING = 1.05  # a switch that gives less is not told
 
+WAITS = {  # what a GPU waits for, as parallel.py calls it
+    "tensor": "for the others' parts of products",
+    "pipeline": "for what the next stages send",
+    "bubble": "for its turn in the pipeline",
+    "data": "for the other replicas",
+}
+
 
 def explain(sweep: Sweep, swept: Swept) -> str:
     """What bounds the step on one GPU, and which operators its time goes to."""
@@ -29,9 +36,10 @@ def explain(sweep: Sweep, swept: Swept) -> str:
         sweep.shares,
     )
     most = ", ".join(f"{part.name} {100 * part.share:.0f} %" for part in parts[:NAMED])
-    if swept.estimate.bound_by == "network":
-        waits = show_seconds(swept.estimate.step_seconds - one.seconds)
-        return f"{name}: bound by the network: the GPUs wait {waits} of a step for each other's gradients."
+    if swept.shared is not None and swept.estimate.bound_by == "network":
+        waits = [(seconds, WAITS[reason]) for reason, seconds in swept.shared.waiting.items() if seconds > 0]
+        told = ", ".join(f"{show_seconds(seconds)} {what}" for seconds, what in sorted(waits, reverse=True))
+        return f"{name}: bound by the network: of a step's {show_seconds(swept.shared.seconds)} a GPU waits {told}."
     if one.bound_by == "launch" and one.host_seconds > one.gpu_seconds:
         return (
             f"{name}: launch-bound: the host takes {show_seconds(one.host_seconds)} to issue {len(sweep.trace.ops)} "

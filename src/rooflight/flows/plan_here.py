@@ -119,4 +119,4 @@ def _calibrated(
 
 def _workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
     """As PyTorch runs it here: eager, weights in float32."""
-    return replace(gpu_workload(config, recipe, dtype), parameter_dtype="float32", compiled=False, gpus=1)
+    return replace(gpu_workload(config, recipe, dtype), parameter_dtype="float32", compiled=False)

@@ -11,6 +11,7 @@ from rooflight.core.codec import from_json, from_plain
 from rooflight.core.errors import ConfigError
 from rooflight.core.plans import BATCH, PlanConfig, TraceSummary
 from rooflight.core.types import Trace, Workload
+from rooflight.flows.plan_form import form_of, shared_workload
 
 if TYPE_CHECKING:
     from rooflight.estimate.affine import TraceFamily
@@ -55,7 +56,7 @@ def saved(config: PlanConfig) -> Traced:
         held,
         channels_last=held.channels_last or config.channels_last,
         compiled=config.compile,
-        gpus=config.gpus,
+        parallel=form_of(config),
     )
     return Traced(whole=replace(whole, workload=run), other=other)
 
@@ -115,7 +116,7 @@ def gpu_workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
     weights = config.parameter_dtype
     if weights == "auto":
         weights = "float32" if config.task == "train" or dtype == "tfloat32" else dtype  # type: ignore[assignment]
-    return Workload(
+    workload = Workload(
         model=config.model,
         task=config.task,
         batch=config.batch or BATCH,
@@ -129,8 +130,8 @@ def gpu_workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
         trainable=config.trainable,
         generation=config.generation,
         compiled=config.compile,
-        gpus=config.gpus,
     )
+    return shared_workload(workload, form_of(config))
 
 
 def optimizer_of(config: PlanConfig) -> str | None:

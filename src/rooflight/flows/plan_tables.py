@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rooflight.core.parallel import words as form_words
 from rooflight.core.plans import Plan, PlanConfig
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import Estimate, Trace, Workload
@@ -106,7 +107,7 @@ def _sentence(plan: Plan) -> str:
 
 def _of_workload(work: Workload) -> str:
     words = [work.model, "training" if work.task == "train" else work.generation or "inference", f"batch {work.batch}"]
-    words += [f"on each of {work.gpus} GPUs"] if work.gpus > 1 else []
+    words += [f"a micro-batch of each replica, {work.gpus} GPUs: {form_words(work.parallel)}"] if work.gpus > 1 else []
     words += [work.dtype, *filter(None, (work.optimizer,))]
     words += [word for word, holds in (("channels last", work.channels_last), ("compiled", work.compiled)) if holds]
     words += ["checkpointing"] if work.checkpointing else []

@@ -1,0 +1,97 @@
+"""Collectives beside the work: when each can start, and what of it is left when the work is done.
+
+One stream works, one communicates; a collective waits for what it sends and for the one before it.
+"""
+
+import numpy as np
+
+from rooflight.core.parallel import Parallel
+from rooflight.estimate.collectives import Group, seconds
+from rooflight.estimate.fabric import Fabric
+from rooflight.estimate.pace import Pace
+from rooflight.estimate.table import Array
+
+MIB = 2**20
+# torch.nn.parallel.DistributedDataParallel: bucket_cap_mb, and dist._DEFAULT_FIRST_BUCKET_BYTES
+FIRST_BUCKET_BYTES, BUCKET_BYTES = 1.0 * MIB, 25.0 * MIB
+MOST_BUCKETS = 512  # of a model with hundreds of gigabytes of gradients: larger ones then, the same bytes
+
+# Collectives take units and memory bandwidth from the work beside them: 18.9 % of its time on average over several GPUs
+# and models (Lee et al., "Characterizing Compute-Communication Overlap in GPU-Accelerated Distributed Deep Learning",
+# arXiv 2507.03114).
+CONTENTION = 0.19
+
+AHEAD = 2  # units that are gathered before they are needed: FSDP's limit_all_gathers
+
+
+def buckets(gradient_bytes: float) -> Array:
+    """Sizes of the buckets in the order in which backward fills them: the first is small, so that it starts early."""
+    if gradient_bytes <= FIRST_BUCKET_BYTES:
+        return np.array([gradient_bytes])
+    rest = gradient_bytes - FIRST_BUCKET_BYTES
+    count = int(min(np.ceil(rest / BUCKET_BYTES), MOST_BUCKETS))
+    return np.array([FIRST_BUCKET_BYTES, *[rest / count] * count])
+
+
+def reduced_beside(
+    ready: Array, took: Array, work_seconds: float, *, contention: float = CONTENTION
+) -> tuple[float, float]:
+    """Seconds of a pass and of what is exposed behind it, when bucket i is there at ready[i] and takes took[i]."""
+    if not took.sum():
+        return work_seconds, 0.0
+    end = float((ready + np.cumsum(took[::-1])[::-1]).max())
+    hidden = max(0.0, float(took.sum()) - max(0.0, end - work_seconds))
+    slower = work_seconds + contention * min(hidden, work_seconds)
+    return max(slower, end), max(slower, end) - work_seconds
+
+
+def filled_at(pace: Pace, sizes: Array, seconds_until: Array, shares: Array) -> Array:
+    """When each bucket is full: gradients come from the model's end, their bytes as its weights lie."""
+    wanted = 1.0 - np.cumsum(sizes) / sizes.sum()  # share of the weights that is still to come
+    place = 1.0 - np.interp(np.maximum(wanted, 0.0), pace.weights[1], pace.weights[0])
+    filled: Array = np.interp(place, shares, seconds_until)
+    return filled
+
+
+def gathered_beside(
+    units: Array, forward: Array, backward: Array, form: Parallel, fabric: Fabric, *, reduced: Array, stride: int
+) -> tuple[float, float]:
+    """Seconds of one micro-batch whose weights are gathered unit after unit, and how much longer that is than the work.
+
+    units      bytes of each unit, whole, as they are gathered; reduced: as their gradients are scattered
+    forward    seconds of the work of each; backward: of its gradients, () at inference
+    source     torch.distributed.fsdp: forward and backward prefetch, at most two units ahead, gradients scattered on
+               the same communicator; in groups, what is left is then added up over the groups
+    """
+    group = Group(ranks=form.shards, stride=stride)
+    across = Group(ranks=form.data // form.shards, stride=stride * form.shards)
+    gather = [seconds("all_gather", float(size), group, fabric) for size in units]
+    scatter = [
+        seconds("reduce_scatter", float(size), group, fabric)
+        + seconds("all_reduce", float(size) / form.shards, across, fabric)
+        for size in reduced
+    ]
+    count = len(units)
+    network = work = 0.0
+    ends = [0.0] * AHEAD
+    for unit in range(count):
+        network = max(network, ends[-AHEAD]) + gather[unit]
+        work = max(work, network) + float(forward[unit])
+        ends.append(work)
+    if len(backward):
+        arrived = max(network, ends[-AHEAD]) + gather[-1]
+        network = arrived
+        for unit in reversed(range(count)):
+            following = arrived
+            if unit:
+                network = following = max(network, ends[-AHEAD]) + gather[unit - 1]
+            work = max(work, arrived) + float(backward[unit])
+            ends.append(work)
+            network = max(network, work) + scatter[unit]
+            arrived = following
+    alone = float(forward.sum() + np.sum(backward))
+    talked = sum(gather) * (2 if len(backward) else 1) + (sum(scatter) if len(backward) else 0.0)
+    end = max(work, network)
+    hidden = max(0.0, talked - (end - alone))
+    slower = alone + CONTENTION * min(hidden, alone)
+    return max(end, slower), max(end, slower) - alone

@@ -1,0 +1,57 @@
+"""From flags to the form of parallelism that a plan is of."""
+
+from dataclasses import replace
+
+from rooflight.core.errors import ConfigError
+from rooflight.core.parallel import Parallel
+from rooflight.core.plans import BATCH, PlanConfig
+from rooflight.core.types import Workload
+
+
+def form_of(config: PlanConfig) -> Parallel:
+    """
+    raises  ConfigError if the numbers of GPUs do not multiply, or the form is not predicted
+    """
+    whole = config.tensor * config.pipeline
+    if config.gpus % whole:
+        raise ConfigError(
+            f"--gpus {config.gpus} does not divide by --tensor {config.tensor} × --pipeline {config.pipeline}. "
+            f"Try --gpus {whole * max(1, config.gpus // whole)}."
+        )
+    if config.gpus == 1:
+        return Parallel()  # micro-batches of one GPU are in its trace
+    return Parallel(
+        data=config.gpus // whole,
+        tensor=config.tensor,
+        pipeline=config.pipeline,
+        sharding=config.shard,
+        shard_group=config.shard_group,
+        micro_batches=config.accumulation,
+        interleave=config.interleave,
+        sequence=config.sequence_parallel,
+    )
+
+
+def shared_workload(workload: Workload, form: Parallel) -> Workload:
+    """The workload of one replica's micro-batch, where GPUs share the step.
+
+    raises  ConfigError if the batch does not divide
+    """
+    if form.gpus == 1:
+        return workload
+    if workload.batch % form.micro_batches:
+        raise ConfigError(
+            f"--batch {workload.batch} does not divide into --accumulation {form.micro_batches} micro-batches. Try "
+            f"--batch {form.micro_batches * max(1, workload.batch // form.micro_batches)}."
+        )
+    return replace(workload, batch=workload.batch // form.micro_batches, accumulation=1, parallel=form)
+
+
+def network_of(config: PlanConfig) -> float | None:
+    """Bytes per second of one GPU's part of the adapters; None: as it is sold."""
+    return None if config.network_gbits is None else config.network_gbits * 1e9 / 8
+
+
+def batch_of(config: PlanConfig) -> int:
+    """Samples of one replica's step."""
+    return config.batch or BATCH

@@ -1,0 +1,224 @@
+"""`rooflight plan --scaling FIRST..LAST`: the best form for each number of GPUs, and what limits it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rooflight.core.console import Console
+from rooflight.core.errors import ConfigError
+from rooflight.core.parallel import Parallel, words
+from rooflight.core.plans import PlanConfig, Roofs, Scaling, ScalingPlan, ScalingPoint
+from rooflight.core.tables import Report, Table
+from rooflight.core.types import GpuSpec
+from rooflight.core.units import show_bytes, show_gibibytes, show_percent, show_seconds
+from rooflight.flows.plan_catalogue import named, pick_dtype, setting_of
+from rooflight.flows.plan_form import batch_of, network_of
+from rooflight.flows.plan_models import Traced, find_recipe, gpu_workload, is_saved, saved, summary, trace_of
+
+if TYPE_CHECKING:
+    from rooflight.estimate.scaling import Search, Tried
+
+MOST_GPUS = 8192
+TRACED = (2, 4)  # micro-batches that are traced: every other one follows; of one sample, libraries take other kernels
+COLUMNS = ("GPUs", "form", "micro-batch", "step", "samples/s", "of one", "GiB", "limited by", "waits")
+
+
+def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
+    """Strong and weak scaling of a model on the named GPUs; exit code 1 if no number of them holds it.
+
+    raises  ConfigError for a range that is none, or where no GPU is named
+    """
+    from rooflight.estimate.scaling import Search, numbers
+    from rooflight.estimate.shares import load_shares
+
+    first, last = _range(config.scaling or "")
+    specs = named(config)
+    if not specs:
+        raise ConfigError("--scaling needs to know which GPU: add --gpu NAME.")
+    dtype, why = pick_dtype(config, specs)
+    console.say(f"{dtype} ({why})")
+    step = _traced(config, dtype)
+    assert step.other is not None
+    curves = []
+    for spec in specs:
+        console.say(f"forms for {first} to {last} × {spec.name}")
+        search = Search(
+            small=step.other,
+            large=step.whole,
+            spec=spec,
+            setting=setting_of(step.whole.workload),
+            shares=load_shares(),
+            network=network_of(config),
+        )
+        curves.append(_curves(search, numbers(first, last), config))
+    answer = ScalingPlan(
+        workload=step.whole.workload,
+        trace=summary(step.whole),
+        curves=tuple(curves),
+        assumptions=_assumed(config),
+    )
+    return _report(answer)
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, dots, last = text.partition("..")
+    if not (dots and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= MOST_GPUS):
+        raise ConfigError(
+            f"--scaling {text}: two numbers of GPUs are needed, 1 to {MOST_GPUS:,}. Try --scaling 1..1024."
+        )
+    return int(first), int(last)
+
+
+def _traced(config: PlanConfig, dtype: str) -> Traced:
+    """One replica's micro-batch at two sizes; a saved trace must be one of every batch."""
+    if is_saved(config.model):
+        step = saved(replace(config, batch=TRACED[1], gpus=1))
+        if step.other is None:
+            raise ConfigError(f"--scaling needs a trace of every batch; {config.model} is of one alone.")
+        return step
+    recipe = find_recipe(config)
+    one = replace(gpu_workload(replace(config, gpus=1, accumulation=1), recipe, dtype), parallel=Parallel())
+    small, large = (trace_of(recipe, replace(one, batch=batch)) for batch in TRACED)
+    return Traced(whole=large, other=small)
+
+
+def _curves(search: Search, counts: list[int], config: PlanConfig) -> Scaling:
+    batch = batch_of(config)
+    missing: list[str] = []
+    strong = _curve(search, [(count, batch * config.gpus) for count in counts], missing)
+    weak = _curve(search, [(count, batch * count) for count in counts], missing)
+    return Scaling(
+        gpu=search.spec.name, roofs=_roofs(search, counts[-1]), strong=strong, weak=weak, missing=tuple(missing)
+    )
+
+
+def _curve(search: Search, asked: list[tuple[int, int]], missing: list[str]) -> tuple[ScalingPoint, ...]:
+    points: list[ScalingPoint] = []
+    reached = None
+    for count, batch in asked:
+        found = search.best(count, batch)
+        if not found:
+            missing.append(f"{count} GPUs, {batch} samples: no form divides them and holds it")
+            continue
+        each = found[0].samples / found[0].shared.seconds / count
+        reached = reached or each
+        points.append(_point(found, count, each / reached))
+    return tuple(points)
+
+
+def _point(found: list[Tried], gpus: int, efficiency: float) -> ScalingPoint:
+    best = found[0]
+    share = best.form.micro_batches / best.form.pipeline
+    flops = share * float(best.part.flops.sum())
+    shared = best.shared
+    return ScalingPoint(
+        gpus=gpus,
+        form=best.form,
+        batch=best.samples,
+        micro_batch=best.micro_batch,
+        step_seconds=shared.seconds,
+        samples_per_second=best.samples / shared.seconds,
+        efficiency=efficiency,
+        peak_bytes=best.peak_bytes,
+        waiting={name: seconds / shared.seconds for name, seconds in shared.waiting.items()},
+        limited_by=_limit(best),
+        flops_per_memory_byte=flops / (share * float(best.part.bytes.sum())),
+        flops_per_network_byte=flops / shared.sent_bytes if shared.sent_bytes else None,
+        reason=_reason(found),
+    )
+
+
+def _limit(best: Tried) -> str:
+    """What the largest share of the step goes to."""
+    share = best.form.micro_batches / best.form.pipeline
+    parts = {name: share * seconds for name, seconds in best.own.by_bound.items()}
+    waiting = dict(best.shared.waiting)
+    parts["bubble"] = waiting.pop("bubble", 0.0)
+    parts["network"] = sum(waiting.values())
+    return max(parts, key=parts.__getitem__)
+
+
+def _reason(found: list[Tried]) -> str:
+    """Why this form: what it is better than."""
+    best = found[0]
+    plain = [each for each in found if each.form.tensor == each.form.pipeline == 1 and each.form.sharding == "none"]
+    fits = "" if plain or best.form.gpus == 1 else "a whole copy does not fit one GPU; "
+    if len(found) == 1:
+        return f"{fits}the only form that fits"
+    second = found[1]
+    slower = second.shared.seconds / best.shared.seconds - 1
+    return f"{fits}fastest of {len(found)} forms that fit; {words(second.form)} takes {show_percent(slower)} longer"
+
+
+def _roofs(search: Search, most: int) -> Roofs:
+    from rooflight.estimate.collectives import Group, bus_bytes_per_second
+
+    spec: GpuSpec = search.spec
+    return Roofs(
+        flops_per_second=spec.flops_per_second[search.small.workload.dtype],
+        memory_bytes_per_second=spec.bytes_per_second,
+        network_bytes_per_second=bus_bytes_per_second(Group(ranks=max(2, most)), search.joined),
+    )
+
+
+def _assumed(config: PlanConfig) -> tuple[str, ...]:
+    batch = batch_of(config)
+    return (
+        f"strong: {batch * config.gpus} samples a step for any number of GPUs; weak: {batch} for each GPU",
+        "forms tried: data × tensor (inside a machine, sequence parallel) × pipeline, with nothing, the optimizer or "
+        "all weights sharded; micro-batches as large as fit",
+        "memory is tensors at their peak without the allocator's rounding; collectives by NCCL's model",
+    )
+
+
+def _report(answer: ScalingPlan) -> Report:
+    tables, notes = [], []
+    for curve in answer.curves:
+        for title, points in (("the same batch in all", curve.strong), ("the same batch for each GPU", curve.weak)):
+            if points:
+                rows = tuple(_row(point) for point in points)
+                tables.append(Table(title=f"{curve.gpu}, {title}", columns=COLUMNS, rows=rows))
+        if curve.weak:
+            notes += [_regions(curve), f"{curve.gpu}, {curve.weak[-1].gpus} GPUs: {curve.weak[-1].reason}."]
+        notes += [f"{curve.gpu}: {reason}." for reason in curve.missing]
+    moved = show_bytes(answer.trace.bytes)
+    notes.append(f"{answer.workload.model}: {answer.trace.parameters:,} parameters, {moved} moved by the traced step.")
+    notes += [f"assumed: {line}" for line in answer.assumptions]
+    return Report(answer=answer, tables=tuple(tables), notes=tuple(notes), exit_code=0 if tables else 1)
+
+
+def _row(point: ScalingPoint) -> tuple[str, ...]:
+    waits = ", ".join(f"{name} {100 * share:.0f} %" for name, share in point.waiting.items() if share >= 0.005)
+    form = replace(point.form, micro_batches=1)
+    return (
+        str(point.gpus),
+        words(form),
+        f"{point.micro_batch} × {point.form.micro_batches}",
+        show_seconds(point.step_seconds),
+        f"{point.samples_per_second:,.4g}",
+        f"{100 * point.efficiency:.0f} %",
+        show_gibibytes(round(point.peak_bytes)),
+        point.limited_by,
+        waits or "–",
+    )
+
+
+def _regions(curve: Scaling) -> str:
+    from rooflight.report.regions import Place, draw_regions
+
+    places = [
+        Place(
+            label=str(point.gpus),
+            flops_per_memory_byte=point.flops_per_memory_byte,
+            flops_per_network_byte=point.flops_per_network_byte,
+        )
+        for point in curve.weak
+    ]
+    roofs = curve.roofs
+    return draw_regions(
+        places,
+        flops=roofs.flops_per_second,
+        memory=roofs.memory_bytes_per_second,
+        network=roofs.network_bytes_per_second,
+    )
