@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.codec import from_json, from_plain
 from rooflight.core.errors import ConfigError
-from rooflight.core.plans import BATCH, PlanConfig, TraceSummary
+from rooflight.core.plans import BATCH, PlanConfig, StepPeak, TraceSummary
 from rooflight.core.types import Trace, Workload
 from rooflight.flows.plan_form import form_of, shared_workload
 
@@ -168,6 +168,23 @@ def find_recipe(config: PlanConfig) -> Recipe:
         takes = "texts: try --seq-len" if len(usual) == 1 else "images: try --image-size"
         raise ConfigError(f"{config.model} takes samples of {usual}, {takes}.")
     return resolve(config.model, shape if len(usual) == 1 else (*usual[:-2], *shape[1:]))
+
+
+def step_peak(trace: Trace) -> StepPeak | None:
+    """When the tensors of one GPU's step take most; None for a step that several share, of which each has a part."""
+    from rooflight.estimate.memory import peak
+
+    if trace.workload.parallel.gpus > 1:
+        return None
+    found = peak(trace)
+    return StepPeak(
+        bytes=found.bytes,
+        phase=trace.ops[found.op].phase,
+        op=found.op,
+        ops=len(trace.ops),
+        op_name=found.op_name,
+        by_role=found.by_role,
+    )
 
 
 def summary(trace: Trace) -> TraceSummary:

@@ -77,7 +77,7 @@ def _input(x: Tensor) -> int:
     return 0 if x.shape[1] <= PLAIN_CHANNELS else _size(x) * _up(x.shape[1], LANES) // x.shape[1]
 
 
-# ---------------------------------------------------------------- recurrent layers, one direction of one layer at a time
+# ---------------------------------------------------------------- recurrent: one direction of one layer at a time
 
 
 def rnn_workspace_bytes(call: Call) -> int:

@@ -21,8 +21,8 @@ from rooflight.core.errors import ConfigError, TraceError, nearest
 from rooflight.core.types import Lifetime, Trace, Workload
 from rooflight.trace.gpu import CudaOperators
 from rooflight.trace.inputs import DTYPES, class_indices, images
-from rooflight.trace.optimizers import OPTIMIZERS
 from rooflight.trace.onednn import scratch_bytes
+from rooflight.trace.optimizers import OPTIMIZERS
 from rooflight.trace.prepare import prepare
 from rooflight.trace.recorder import Recorder
 from rooflight.trace.shapes import Shapes, without_memory
