@@ -68,8 +68,8 @@ def fits(memory: Footprint, table: OpTable, blocks: Sequence[Block], spec: GpuSp
     Where the segments alone would be too many, the allocator is played again with the limit: it then gives back what it
     keeps unused.
     """
-    room = FILLED * usable_bytes(spec)
-    if memory.allocated_bytes > room or too_long(table, setting):
+    room = usable_bytes(spec)
+    if memory.allocated_bytes > FILLED * room or too_long(table, setting):
         return False
     return memory.reserved_bytes <= room or play(*_asked(table, blocks, spec, setting), room).fits
 
