@@ -1,6 +1,7 @@
 """`plan` with several GPUs: forms by flags, and the best forms of many numbers of GPUs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from rooflight.core.tables import Report, text
 from rooflight.core.types import Trace
 from rooflight.estimate.affine import family
 from rooflight.flows.plan import plan
-from tests.estimate.decoder import decoder
+from rooflight.flows.plan_generation import tokens_per_second
+from tests.estimate.decoder import LENGTH, decoder
 
 H100 = "H100 SXM5 80GB"
 
@@ -103,3 +105,17 @@ def test_the_trace_is_what_it_was_saved_as() -> None:
     trace: Trace = decoder()
     assert trace.workload.gpus == 1
     assert trace.workload.parallel == Parallel()
+
+
+def test_a_decode_step_is_told_in_tokens_with_the_host_and_without(tmp_path: Path) -> None:
+    trace = decoder(batch=8, task="infer")
+    path = tmp_path / "decode.json"
+    path.write_text(to_json(replace(trace, workload=replace(trace.workload, generation="decode"))), encoding="utf-8")
+    report = of(str(path), task="infer", generation="decode", gpus=2, tensor=2)
+    answer = report.answer
+    assert isinstance(answer, Plan)
+    assert tokens_per_second(answer.workload, 100.0) == 100.0
+    assert tokens_per_second(replace(answer.workload, generation="prefill"), 100.0) == 100.0 * LENGTH
+    said = text(report)
+    assert "tokens/s over 8 streams" in said
+    assert "CUDA graph" in said
