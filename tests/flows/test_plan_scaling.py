@@ -116,6 +116,6 @@ def test_a_decode_step_is_told_in_tokens_with_the_host_and_without(tmp_path: Pat
     assert isinstance(answer, Plan)
     assert tokens_per_second(answer.workload, 100.0) == 100.0
     assert tokens_per_second(replace(answer.workload, generation="prefill"), 100.0) == 100.0 * LENGTH
-    said = text(report)
+    said = " ".join(text(report).split())
     assert "tokens/s over 8 streams" in said
     assert "CUDA graph" in said

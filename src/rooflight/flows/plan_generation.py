@@ -33,9 +33,9 @@ def generation_lines(work: Workload, swept: Swept) -> list[str]:
     share = work.parallel.micro_batches / work.parallel.pipeline
     waits = sum(swept.shared.waiting.values()) if swept.shared else 0.0
     graph = min(found.step_seconds, share * swept.step.gpu_seconds + waits)
-    faster = rate * found.step_seconds / graph
+    faster = show_rate(rate * found.step_seconds / graph, "tokens")
     return [
         f"{name}: {show_rate(rate, 'tokens')} over {work.batch} streams, a token of each every "
-        f"{show_seconds(found.step_seconds)}; captured in a CUDA graph, as servers run it, {show_rate(faster, 'tokens')}, "
-        f"every {show_seconds(graph)}."
+        f"{show_seconds(found.step_seconds)}; captured in a CUDA graph, as servers run it, {faster}, every "
+        f"{show_seconds(graph)}."
     ]
