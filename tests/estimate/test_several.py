@@ -13,7 +13,7 @@ from rooflight.core.types import GpuSpec
 from rooflight.estimate.device import device
 from rooflight.estimate.holding import blocks_of, held, peak_by_role
 from rooflight.estimate.layout import Role, layout
-from rooflight.estimate.overlap import BUCKET_BYTES, FIRST_BUCKET_BYTES, buckets, reduced_beside
+from rooflight.estimate.overlap import BUCKET_BYTES, FIRST_BUCKET_BYTES, _streams, buckets, reduced_beside, slowed
 from rooflight.estimate.pipeline import blocks_of_stages
 from rooflight.estimate.scaling import Search, numbers
 from rooflight.estimate.setting import Setting
@@ -137,8 +137,20 @@ def test_gradients_go_in_buckets_of_which_the_first_is_small() -> None:
 def test_a_bucket_waits_for_its_gradients_and_for_the_bucket_before_it() -> None:
     ready, took = np.array([1.0, 2.0, 10.0]), np.array([3.0, 1.0, 2.0])
     # 1 → 4, 4 → 5, 10 → 12: two seconds after the work is done at 10
-    total, exposed = reduced_beside(ready, took, 10.0, contention=0.0)
-    assert (total, exposed) == (12.0, 2.0)
+    assert reduced_beside(ready, took, 10.0, contention=0.0) == 12.0
+    # four of six seconds are beside the work, which takes 0.2 · 4 longer, and the last bucket comes later
+    assert slowed(10.0, 6.0, 2.0, contention=0.2) == pytest.approx(1.08)
+    assert reduced_beside(ready, took, 10.0, contention=0.2) == pytest.approx(12.8)
+
+
+def test_weights_are_gathered_ahead_and_only_the_first_is_waited_for() -> None:
+    # three units of 10 s forward and 20 s backward, gathered in 2 s, scattered in 4 s: the first gather is waited for,
+    # and the last scatter; the last unit's second gather comes while it is at work
+    gather, scatter = [2.0] * 3, [4.0] * 3
+    assert _streams(gather, scatter, np.full(3, 10.0), np.full(3, 20.0)) == 2 + 30 + 60 + 4
+    assert _streams(gather, scatter, np.full(3, 10.0), np.zeros(0)) == 2 + 30
+    # a network that is slower than the work sets the pace: six gathers and three scatters
+    assert _streams([20.0] * 3, [40.0] * 3, np.full(3, 1.0), np.full(3, 2.0)) >= 6 * 20 + 3 * 40
 
 
 def test_sharded_weights_are_moved_half_as_much_again() -> None:

@@ -12,6 +12,7 @@ from rooflight.core.tables import Report, Table
 from rooflight.core.types import Estimate, Trace, Workload
 from rooflight.core.units import show_bytes, show_count, show_flops, show_gibibytes, show_seconds
 from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
+from rooflight.flows.plan_generation import generation_lines
 from rooflight.flows.plan_ways_out import sentences, ways_out
 from rooflight.flows.roof import too_low
 
@@ -38,6 +39,7 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
         by_name = {swept.spec.name: swept for swept in found}
         best = [by_name[row.gpu] for row in fit if row.gpu in by_name]
         notes += [explain(sweep, swept) for swept in best[:EXPLAINED]]
+        notes += generation_lines(plan.workload, best[0]) if best else []
         notes += faster_ways(sweep, best[0]) if best else []
         notes += box_sentence(best[0], config.gpus) if best else []
     if not fit:
