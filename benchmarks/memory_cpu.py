@@ -2,6 +2,8 @@
 
     python -m benchmarks.memory_cpu --out benchmarks/results/memory-cpu-DATE.json
 
+It takes minutes, writes after every row, and goes on where such a file ends.
+
 The allocator is watched through PyTorch's profiler: every allocation and every free, to the byte, from before the
 model is built; the peak is that of the steps, because building a model may need more. Nothing of the trace takes part
 in it. What oneDNN and MKL allocate for themselves behind the allocator's back is not seen.
@@ -20,7 +22,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from rooflight.core.codec import to_json
+from rooflight.core.codec import from_json, to_json
 from rooflight.core.files import write_file
 from rooflight.core.types import Comparison, Environment, Workload
 from rooflight.hardware.detect import detect
@@ -30,7 +32,7 @@ from rooflight.models.resolve import resolve
 from rooflight.trace.inputs import DTYPES
 from rooflight.trace.tracer import trace
 
-STEPS = 3
+STEPS = 10
 MARK = "steps"
 
 # Model → batch: as large as ten steps take some seconds for.
@@ -39,20 +41,20 @@ MODELS: Mapping[str, int] = {
     "lstm": 64,
     "transfer:vgg16": 8,
     "torchvision:resnet18": 8,
-    "torchvision:resnet50": 8,
-    "torchvision:mobilenet_v3_large": 16,
-    "torchvision:densenet121": 8,
-    "torchvision:efficientnet_b0": 8,
-    "torchvision:squeezenet1_1": 16,
-    "torchvision:shufflenet_v2_x1_0": 16,
-    "torchvision:regnet_y_400mf": 16,
-    "torchvision:convnext_tiny": 8,
-    "torchvision:vit_b_16": 8,
-    "timm:vit_tiny_patch16_224": 16,
-    "timm:mixer_s16_224": 8,
-    "timm:swin_tiny_patch4_window7_224": 4,
-    "hf:distilbert-base-uncased": 4,
-    "hf:gpt2": 2,
+    "torchvision:resnet50": 4,
+    "torchvision:mobilenet_v3_large": 8,
+    "torchvision:densenet121": 4,
+    "torchvision:efficientnet_b0": 4,
+    "torchvision:squeezenet1_1": 8,
+    "torchvision:shufflenet_v2_x1_0": 8,
+    "torchvision:regnet_y_400mf": 8,
+    "torchvision:convnext_tiny": 2,
+    "torchvision:vit_b_16": 2,
+    "timm:vit_tiny_patch16_224": 8,
+    "timm:mixer_s16_224": 4,
+    "timm:swin_tiny_patch4_window7_224": 2,
+    "hf:distilbert-base-uncased": 2,
+    "hf:gpt2": 1,
 }
 OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda parameters: torch.optim.Adam(parameters, fused=True),
@@ -73,11 +75,16 @@ class MemoryOnCpu:
     rows: tuple[Comparison, ...]
 
 
-def compare(name: str, batch: int, dtype: str, optimizer: str) -> Comparison:
+def case_name(name: str, dtype: str, optimizer: str) -> str:
+    """What a row is called."""
+    return f"{name}, batch {MODELS[name]}, {dtype}, {optimizer}"
+
+
+def compare(name: str, dtype: str, optimizer: str) -> Comparison:
     """The peak of one model's training, predicted and measured."""
     recipe = resolve(name)
     workload = Workload(
-        model=name, task="train", batch=batch, input_shape=recipe.input_shape, dtype=dtype, optimizer=optimizer
+        model=name, task="train", batch=MODELS[name], input_shape=recipe.input_shape, dtype=dtype, optimizer=optimizer
     )
     found = trace(
         recipe.build,
@@ -89,7 +96,7 @@ def compare(name: str, batch: int, dtype: str, optimizer: str) -> Comparison:
     )
     measured = allocated_peak(recipe, workload)
     return Comparison(
-        name=f"{name}, batch {batch}, {dtype}, {optimizer}",
+        name=case_name(name, dtype, optimizer),
         unit="bytes",
         predicted=found.peak_bytes,
         measured=measured,
@@ -104,8 +111,13 @@ def allocated_peak(recipe: Recipe, workload: Workload) -> int:
     assert profiler.profiler is not None
     events: Any = profiler.profiler.kineto_results.events()
     start = next(event.start_ns() for event in events if event.name() == MARK)
-    changes = sorted(((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"), key=lambda change: change[0])
-    held = [(moment, sum_) for (moment, _), sum_ in zip(changes, accumulate(change for _, change in changes), strict=True)]
+    changes = sorted(
+        ((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"),
+        key=lambda change: change[0],
+    )
+    held = [
+        (moment, sum_) for (moment, _), sum_ in zip(changes, accumulate(change for _, change in changes), strict=True)
+    ]
     return max(sum_ for moment, sum_ in held if moment >= start)
 
 
@@ -148,17 +160,19 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS), metavar="MODEL")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    rows = []
+    known = from_json(MemoryOnCpu, arguments.out.read_text()).rows if arguments.out and arguments.out.exists() else ()
+    rows = list(known)
     for name in arguments.models:
         for dtype in PRECISIONS:
             for optimizer in OPTIMIZERS:
-                rows.append(compare(name, MODELS[name], dtype, optimizer))
+                if case_name(name, dtype, optimizer) in {row.name for row in rows}:
+                    continue
+                rows.append(compare(name, dtype, optimizer))
                 gc.collect()
                 print(f"{rows[-1].name}: {rows[-1].error:+.2%}", file=sys.stderr, flush=True)
-    result = summary(rows, detect().cpu.model)
-    if arguments.out:
-        write_file(arguments.out, to_json(result) + "\n")
-    print(to_json(result))
+                if arguments.out:
+                    write_file(arguments.out, to_json(summary(rows, detect().cpu.model)) + "\n")
+    print(to_json(summary(rows, detect().cpu.model)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import re
 from benchmarks.accuracy.cases import Case, NotPredictedError
 from benchmarks.accuracy.predict import case_table, gpu_spec
 from benchmarks.accuracy.traces import Traced
-from rooflight.estimate.footprint import Footprint, footprint
+from rooflight.estimate.footprint import Footprint, footprint, keeps_gradients
 
 GIB = 2**30
 
@@ -25,8 +25,9 @@ def case_footprint(case: Case, traced: Traced, *, batch: float) -> Footprint:
     alive = traced.blocks_at(batch)
     last = len(table) - 1
     trains = case.recipe.optimizer is not None
+    keeps = trains and keeps_gradients(case.setting)
     blocks = [
-        (int(size), int(first), min(int(end), last))
+        (int(size), 0, last) if keeps and role == "gradient" else (int(size), int(first), min(int(end), last))
         for size, first, end, role in zip(alive.bytes, alive.first, alive.last, alive.roles, strict=True)
         if first <= last and (trains or role != "optimizer_state")
     ]

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from rooflight.core.errors import SpecError, TraceError
+from rooflight.core.parallel import Parallel
 from rooflight.core.types import Lifetime, Link, Offer, Trace
 from rooflight.estimate.batches import growth, largest_batch
 from rooflight.estimate.breakdown import breakdown, operator_classes
 from rooflight.estimate.device import device
-from rooflight.estimate.parallel import Gang, gang_seconds
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.sweep import Sweep, by_gpu
 from tests.estimate.gpus import GPU, pointwise, product, step_of
@@ -62,14 +62,14 @@ def test_several_gpus_take_the_time_that_parallel_says_and_none_takes_more_alone
     gradient = Lifetime(bytes=GIB, first_op=2, last_op=2, role="gradient")
     trace = replace(STEP, lifetimes=(*STEP.lifetimes, gradient))
     linked = replace(CARD, links=(Link(name="a link", bytes_per_second=1e9, devices=8),))
-    one, four = (Sweep(trace=trace, setting=Setting(), gpus=gpus).estimate(linked) for gpus in (1, 4))
-    gang = gang_seconds(
-        one.step, Gang(gpus=4, how="processes"), linked, gradient_bytes=GIB, parameter_bytes=trace.parameter_bytes
-    )
+    one, four = (Sweep(trace=trace, setting=Setting(), form=Parallel(data=gpus)).estimate(linked) for gpus in (1, 4))
     assert one.estimate.step_seconds == one.step.seconds
-    assert four.estimate.step_seconds == gang > one.step.seconds
-    assert four.estimate.samples_per_second == pytest.approx(4 * trace.workload.batch / gang)
+    assert one.shared is None
+    assert four.shared is not None
+    assert four.estimate.step_seconds == four.shared.seconds > one.step.seconds
+    assert four.estimate.samples_per_second == pytest.approx(4 * trace.workload.batch / four.shared.seconds)
     assert four.estimate.bound_by == "network"
+    assert four.memory.allocated_bytes >= one.memory.allocated_bytes + GIB  # the buckets of the gradients
 
 
 def test_mfu_counts_against_the_dtype_that_products_run_in() -> None:

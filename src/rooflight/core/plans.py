@@ -7,7 +7,7 @@ from typing import Literal
 from rooflight.core.errors import ConfigError
 from rooflight.core.parallel import Parallel, Sharding
 from rooflight.core.runs import setting
-from rooflight.core.types import Estimate, Generation, GpuSpec, Task, Vendor, Workload
+from rooflight.core.types import Estimate, Generation, GpuSpec, Phase, Task, Vendor, Workload
 
 Goal = Literal["fastest", "cheapest", "greenest"]
 ParameterDtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -119,6 +119,32 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepPeak:
+    """When the tensors of a step take most, and what they are."""
+
+    bytes: int
+    phase: Phase
+    op: int  # index into the trace's operators
+    ops: int  # how many there are
+    op_name: str
+    by_role: Mapping[str, int]  # bytes, the largest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayOut:
+    """A change to the step, worked out on one GPU (or several of it) from a trace of its own."""
+
+    flags: str  # "--batch 32"
+    gpu: str
+    fits: bool
+    peak_bytes: int
+    step_seconds: float
+    samples_per_second: float
+    time_ratio: float  # GPU seconds of a sample, over those of the step as it was asked for, if there were room
+    not_the_same: str | None = None  # how what is learnt differs; None: the same up to rounding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What `plan --json` prints. Estimates are ranked: those that fit first, by the goal."""
 
@@ -128,6 +154,8 @@ class Plan:
     estimates: tuple[Estimate, ...]
     left_out: tuple[LeftOut, ...] = ()
     assumptions: tuple[str, ...] = ()  # of all estimates
+    peak: StepPeak | None = None  # None: not known
+    ways_out: tuple[WayOut, ...] = ()  # where nothing fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ Task = Literal["train", "infer"]
 Phase = Literal["forward", "backward", "optimizer"]
 Trainable = Literal["all", "head", "lora"]  # head: the last linear layer alone; lora: an adapter at every other one
 Generation = Literal["prefill", "decode"]  # prefill: T tokens fill the cache; decode: one more token, T in the cache
-Role = Literal["parameter", "gradient", "optimizer_state", "input", "kv_cache", "activation"]
+Role = Literal["parameter", "gradient", "optimizer_state", "input", "kv_cache", "activation", "workspace"]
 Vendor = Literal["nvidia", "amd", "intel", "apple"]
 
 # ---------------------------------------------------------------- what a device could do

@@ -7,8 +7,8 @@ from rooflight.core.types import GpuSpec, Link
 NODE = 8  # GPUs that share a host where no link says otherwise, as such machines are sold
 
 # Adapters of machines as they are sold, bytes per second, GPU and direction, by what kernels are compiled for: DGX-1
-# (4 × 100 Gbit/s for 8 GPUs) and DGX-2 (8 for 16), DGX A100 (8 × 200 Gbit/s), DGX H100, B200 and MI300X platforms (8 × 400 Gbit/s),
-# DGX B300 (8 × 800 Gbit/s); their data sheets, recalled.
+# (4 × 100 Gbit/s for 8 GPUs) and DGX-2 (8 for 16), DGX A100 (8 × 200 Gbit/s), DGX H100, B200 and
+# MI300X platforms (8 × 400 Gbit/s), DGX B300 (8 × 800 Gbit/s); their data sheets, recalled.
 ADAPTERS = {
     "6.0": 6.25e9,
     "7.0": 6.25e9,

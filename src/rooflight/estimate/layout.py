@@ -114,15 +114,15 @@ def _backward_products(table: OpTable, heads: Mask, weighted: Mask, width: float
 
 
 def _gradients(table: OpTable, heads: Mask, weighted: Mask) -> Iterator[tuple[int, ...]]:
-    """Backward products by the forward one they belong to: two in a row with the same three sizes, or one alone."""
+    """Backward products by the forward one they belong to: neighbours with the same three sizes, or one alone."""
     sizes = np.sort(np.stack((table.rows, table.columns, table.depth)), axis=0).T
     places = [int(index) for index in np.flatnonzero(table.phase("backward") & (heads | weighted))]
     place = 0
     while place < len(places):
         pair = places[place : place + 2]
-        alike = len(pair) == 2 and weighted[pair].all() and (sizes[pair[0]] == sizes[pair[1]]).all()
-        other_way = alike and table.rows[pair[0]] != table.rows[pair[1]]
-        count = 2 if other_way else 1
+        neighbours = len(pair) == 2 and pair[1] == pair[0] + 1
+        alike = neighbours and weighted[pair].all() and (sizes[pair[0]] == sizes[pair[1]]).all()
+        count = 2 if alike else 1
         yield tuple(pair[:count])
         place += count
 

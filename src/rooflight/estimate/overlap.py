@@ -33,16 +33,20 @@ def buckets(gradient_bytes: float) -> Array:
     return np.array([FIRST_BUCKET_BYTES, *[rest / count] * count])
 
 
-def reduced_beside(
-    ready: Array, took: Array, work_seconds: float, *, contention: float = CONTENTION
-) -> tuple[float, float]:
-    """Seconds of a pass and of what is exposed behind it, when bucket i is there at ready[i] and takes took[i]."""
-    if not took.sum():
-        return work_seconds, 0.0
-    end = float((ready + np.cumsum(took[::-1])[::-1]).max())
-    hidden = max(0.0, float(took.sum()) - max(0.0, end - work_seconds))
-    slower = work_seconds + contention * min(hidden, work_seconds)
-    return max(slower, end), max(slower, end) - work_seconds
+def slowed(work_seconds: float, talked_seconds: float, exposed_seconds: float, contention: float = CONTENTION) -> float:
+    """How much longer the work takes when that much of the talk runs beside it, as a factor."""
+    if not work_seconds:
+        return 1.0
+    hidden = min(max(0.0, talked_seconds - exposed_seconds), work_seconds)
+    return 1.0 + contention * hidden / work_seconds
+
+
+def reduced_beside(ready: Array, took: Array, work_seconds: float, *, contention: float = CONTENTION) -> float:
+    """Seconds of a pass when bucket i is there at ready[i] and takes took[i], each after the one before it."""
+    left = np.cumsum(took[::-1])[::-1]
+    exposed = max(0.0, float((ready + left).max()) - work_seconds)
+    factor = slowed(work_seconds, float(took.sum()), exposed, contention)
+    return max(factor * work_seconds, float((factor * ready + left).max()))
 
 
 def filled_at(pace: Pace, sizes: Array, seconds_until: Array, shares: Array) -> Array:
@@ -55,8 +59,8 @@ def filled_at(pace: Pace, sizes: Array, seconds_until: Array, shares: Array) -> 
 
 def gathered_beside(
     units: Array, forward: Array, backward: Array, form: Parallel, fabric: Fabric, *, reduced: Array, stride: int
-) -> tuple[float, float]:
-    """Seconds of one micro-batch whose weights are gathered unit after unit, and how much longer that is than the work.
+) -> float:
+    """Seconds of one micro-batch whose weights are gathered unit after unit.
 
     units      bytes of each unit, whole, as they are gathered; reduced: as their gradients are scattered
     forward    seconds of the work of each; backward: of its gradients, () at inference
@@ -71,27 +75,30 @@ def gathered_beside(
         + seconds("all_reduce", float(size) / form.shards, across, fabric)
         for size in reduced
     ]
-    count = len(units)
+    alone = float(forward.sum() + backward.sum())
+    talked = sum(gather) * (2 if len(backward) else 1) + sum(scatter)
+    exposed = _streams(gather, scatter, forward, backward) - alone
+    factor = slowed(alone, talked, exposed)
+    return _streams(gather, scatter, factor * forward, factor * backward)
+
+
+def _streams(gather: list[float], scatter: list[float], forward: Array, backward: Array) -> float:
+    """When the last of two streams is done: one works on a unit when it is gathered, the other talks in order."""
     network = work = 0.0
     ends = [0.0] * AHEAD
-    for unit in range(count):
-        network = max(network, ends[-AHEAD]) + gather[unit]
+    for unit, gathering in enumerate(gather):
+        network = max(network, ends[-AHEAD]) + gathering
         work = max(work, network) + float(forward[unit])
         ends.append(work)
-    if len(backward):
-        arrived = max(network, ends[-AHEAD]) + gather[-1]
-        network = arrived
-        for unit in reversed(range(count)):
-            following = arrived
-            if unit:
-                network = following = max(network, ends[-AHEAD]) + gather[unit - 1]
-            work = max(work, arrived) + float(backward[unit])
-            ends.append(work)
-            network = max(network, work) + scatter[unit]
-            arrived = following
-    alone = float(forward.sum() + np.sum(backward))
-    talked = sum(gather) * (2 if len(backward) else 1) + (sum(scatter) if len(backward) else 0.0)
-    end = max(work, network)
-    hidden = max(0.0, talked - (end - alone))
-    slower = alone + CONTENTION * min(hidden, alone)
-    return max(end, slower), max(end, slower) - alone
+    if not len(backward):
+        return work
+    network = arrived = max(network, ends[-AHEAD]) + gather[-1]
+    for unit in reversed(range(len(gather))):
+        following = arrived
+        if unit:
+            network = following = max(network, ends[-AHEAD]) + gather[unit - 1]
+        work = max(work, arrived) + float(backward[unit])
+        ends.append(work)
+        network = max(network, work) + scatter[unit]
+        arrived = following
+    return max(work, network)

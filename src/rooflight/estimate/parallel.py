@@ -129,7 +129,7 @@ def _data(
     # The last micro-batch's gradients of the first stage, which is the last one done, come as its weights lie.
     scale = float(stages[0, 1]) / own.backward_seconds
     ready = filled_at(own, sizes, scale * own.backward[1], own.backward[0])
-    _, exposed = reduced_beside(ready, took, float(stages[0, 1]))
+    exposed = reduced_beside(ready, took, float(stages[0, 1])) - float(stages[0, 1])
     if form.sharding != "none":  # every rank updates its part, and gathers the others'
         exposed += seconds("all_gather", weights.gathered / share, Group(ranks=form.shards, stride=form.tensor), joined)
     # A gradient is written into its bucket and read back: two reads, two writes.
@@ -154,7 +154,7 @@ def _gathering(own: Pace, form: Parallel, joined: Fabric, weights: Weights, foun
     forward = _between(own.forward_until(bounds), own.forward_seconds)
     back = _between(own.backward_until(1.0 - bounds[::-1]), own.backward_seconds)[::-1]
     trained = bool(own.backward_seconds)
-    _, exposed = gathered_beside(
+    whole = gathered_beside(
         weights.gathered * held,
         forward,
         back if trained else np.zeros(0),
@@ -163,7 +163,7 @@ def _gathering(own: Pace, form: Parallel, joined: Fabric, weights: Weights, foun
         reduced=weights.reduced * held if trained else np.zeros(0),
         stride=form.tensor,
     )
-    return exposed
+    return whole - float(forward.sum() + back.sum() * trained)
 
 
 def _units(own: Pace, found: Layout, parameters: float) -> Array:

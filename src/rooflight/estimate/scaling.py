@@ -70,8 +70,8 @@ class Search:
         self._gpu = device(self.spec, self.shares)
         self._tables = (table(self.small), table(self.large))
         self._blocks = (blocks_of(self.small.lifetimes), blocks_of(self.large.lifetimes))
-        self._found = layout(self._tables[0])
-        self._heads = heads(self._tables[0], self._found) or 1
+        self._found = layout(self._tables[1])
+        self._heads = heads(self._tables[1], self._found) or 1
 
     def best(self, gpus: int, batch: int) -> list[Tried]:
         """The forms of so many GPUs that hold a step of `batch` samples, the fastest first."""

@@ -13,7 +13,7 @@ from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
 from rooflight.estimate.fabric import fabric
-from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, too_long, usable_bytes
+from rooflight.estimate.footprint import FILLED, Footprint, blas_bytes, fits, footprint, most_elements, usable_bytes
 from rooflight.estimate.holding import blocks_of, held
 from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.layout import Layout, layout
@@ -27,7 +27,6 @@ from rooflight.estimate.table import OpTable, table
 from rooflight.estimate.tensor import check_tensor
 
 ROUNDED = 0.995  # of the memory is counted on for another batch: blocks are rounded up, each in its own way
-INDICES = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class Sweep:
     shares: Shares = field(default_factory=load_shares)
     columns: OpTable = field(init=False)
     _blocks: list[tuple[int, int, int]] = field(init=False)
-    _played: dict[tuple[bool, ...], Footprint] = field(init=False, default_factory=dict)
+    _played: dict[tuple[int | bool, ...], Footprint] = field(init=False, default_factory=dict)
     _product_flops: int = field(init=False)
     _found: Layout = field(init=False)
 
@@ -140,11 +139,11 @@ class Sweep:
     def memory(self, spec: GpuSpec) -> Footprint:
         """The footprint, and whether it fits.
 
-        GPUs differ in their operators' workspaces alone, and those in what the matrix engine takes: one playing of
-        the allocator serves many.
+        GPUs differ in their libraries' workspaces alone, and those in what the matrix engine takes: one playing of the
+        allocator serves many.
         """
         kinds = [self.setting.product_dtype("convolution", dtype) for dtype in self.columns.dtypes_of("convolution")]
-        key = tuple(has_matrix_engine(spec, dtype) for dtype in kinds)
+        key = (blas_bytes(self.columns, spec), *(has_matrix_engine(spec, dtype) for dtype in kinds))
         if key not in self._played:
             self._played[key] = footprint(self.columns, self._blocks, spec, self.setting)
         found = self._played[key]
@@ -169,13 +168,12 @@ class Sweep:
         return max(found, batch) if memory.fits else min(found, batch - 1)
 
     def _longest_batch(self) -> int:
-        """The largest batch whose convolutions 32-bit indices reach, where libraries ask for it; else sys.maxsize."""
+        """The largest batch whose convolutions their library's indices reach; sys.maxsize without convolutions."""
         results = self.columns.batch * self.columns.rows * self.columns.columns
         longest = results[self.columns.kind("convolution")].max(initial=0.0)
-        scaled = replace(self.columns, rows=self.columns.rows * INDICES)
-        if not longest or not too_long(scaled, self.setting):
+        if not longest:
             return sys.maxsize
-        return int(self.trace.workload.batch * (INDICES - 1) / longest)
+        return int(self.trace.workload.batch * (most_elements(self.setting) - 1) / longest)
 
 
 def _bound_by(one: Step, shared: Shared | None, form: Parallel) -> str:

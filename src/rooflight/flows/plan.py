@@ -14,7 +14,7 @@ from rooflight.core.tables import Report
 from rooflight.core.types import Trace
 from rooflight.flows.plan_catalogue import affordable, chosen, filtered, named, pick_dtype, ranked, sweep_of
 from rooflight.flows.plan_here import Here, plan_here
-from rooflight.flows.plan_models import Traced, every_batch, is_saved, saved, summary, traced
+from rooflight.flows.plan_models import Traced, every_batch, is_saved, saved, step_peak, summary, traced
 from rooflight.flows.plan_scaling import plan_scaling
 from rooflight.flows.plan_tables import plan_report, trace_report
 
@@ -52,6 +52,7 @@ def plan(config: PlanConfig | None = None, *, page: Path | None = None, console:
         estimates=ranked(rows, config.goal),
         left_out=(*(over.left_out if over else ()), *left_out),
         assumptions=over.sweep.assumptions() if over else (),
+        peak=step_peak(step),
     )
     told = plan_report(answer, config, sweep=over.sweep if over else None, found=over.found if over else ())
     return told if page is None else _with_page(told, answer, page)

@@ -39,12 +39,19 @@ def shared_workload(workload: Workload, form: Parallel) -> Workload:
     """
     if form.gpus == 1:
         return workload
-    if workload.batch % form.micro_batches:
+    return replace(workload, batch=micro_batch(workload.batch, form), accumulation=1, parallel=form)
+
+
+def micro_batch(batch: int, form: Parallel) -> int:
+    """
+    raises  ConfigError if the batch does not divide
+    """
+    if batch % form.micro_batches:
         raise ConfigError(
-            f"--batch {workload.batch} does not divide into --accumulation {form.micro_batches} micro-batches. Try "
-            f"--batch {form.micro_batches * max(1, workload.batch // form.micro_batches)}."
+            f"--batch {batch} does not divide into --accumulation {form.micro_batches} micro-batches. Try --batch "
+            f"{form.micro_batches * max(1, batch // form.micro_batches)}."
         )
-    return replace(workload, batch=workload.batch // form.micro_batches, accumulation=1, parallel=form)
+    return batch // form.micro_batches
 
 
 def network_of(config: PlanConfig) -> float | None:

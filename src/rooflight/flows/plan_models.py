@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.codec import from_json, from_plain
 from rooflight.core.errors import ConfigError
-from rooflight.core.plans import BATCH, PlanConfig, TraceSummary
+from rooflight.core.plans import BATCH, PlanConfig, StepPeak, TraceSummary
 from rooflight.core.types import Trace, Workload
-from rooflight.flows.plan_form import form_of, shared_workload
+from rooflight.flows.plan_form import form_of, micro_batch, shared_workload
 
 if TYPE_CHECKING:
     from rooflight.estimate.affine import TraceFamily
@@ -40,15 +40,17 @@ def saved(config: PlanConfig) -> Traced:
     """
     from rooflight.estimate.affine import TraceFamily, at_batch
 
+    form = form_of(config)
+    batch = None if config.batch is None else micro_batch(config.batch, form)
     what = "stdin" if config.model == "-" else config.model
     plain = from_json(object, sys.stdin.read() if config.model == "-" else _read(config.model), what=what)
     if isinstance(plain, dict) and "base" in plain:
         family = from_plain(TraceFamily, plain, what=what)
-        whole = at_batch(family, config.batch or family.base.workload.batch + family.samples)
+        whole = at_batch(family, batch or family.base.workload.batch + family.samples)
         other = at_batch(family, other_batch(whole.workload).batch)
     else:
         whole, other = from_plain(Trace, plain, what=what), None
-        _check(config, "batch", config.batch, whole.workload.batch)
+        _check(config, "batch", batch, whole.workload.batch)
     held = whole.workload
     _check(config, "task", None if config.task == "train" else config.task, held.task)
     _check(config, "dtype", None if config.dtype == "auto" else config.dtype, held.dtype)
@@ -56,7 +58,7 @@ def saved(config: PlanConfig) -> Traced:
         held,
         channels_last=held.channels_last or config.channels_last,
         compiled=config.compile,
-        parallel=form_of(config),
+        parallel=form,
     )
     return Traced(whole=replace(whole, workload=run), other=other)
 
@@ -168,6 +170,23 @@ def find_recipe(config: PlanConfig) -> Recipe:
         takes = "texts: try --seq-len" if len(usual) == 1 else "images: try --image-size"
         raise ConfigError(f"{config.model} takes samples of {usual}, {takes}.")
     return resolve(config.model, shape if len(usual) == 1 else (*usual[:-2], *shape[1:]))
+
+
+def step_peak(trace: Trace) -> StepPeak | None:
+    """When the tensors of one GPU's step take most; None for a step that several share, of which each has a part."""
+    from rooflight.estimate.memory import peak
+
+    if trace.workload.parallel.gpus > 1:
+        return None
+    found = peak(trace)
+    return StepPeak(
+        bytes=found.bytes,
+        phase=trace.ops[found.op].phase,
+        op=found.op,
+        ops=len(trace.ops),
+        op_name=found.op_name,
+        by_role=found.by_role,
+    )
 
 
 def summary(trace: Trace) -> TraceSummary:

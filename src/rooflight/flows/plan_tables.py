@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rooflight.core.parallel import words as form_words
@@ -11,7 +12,8 @@ from rooflight.core.tables import Report, Table
 from rooflight.core.types import Estimate, Trace, Workload
 from rooflight.core.units import show_bytes, show_count, show_flops, show_gibibytes, show_seconds
 from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
-from rooflight.flows.plan_ways_out import ways_out
+from rooflight.flows.plan_generation import generation_lines
+from rooflight.flows.plan_ways_out import sentences, ways_out
 from rooflight.flows.roof import too_low
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
     fit = [row for row in plan.estimates if row.fits]
     shown = list(plan.estimates) if config.gpu else (fit or list(plan.estimates))[: config.top]
     notes = [_sentence(plan)]
+    notes += _peak(plan)
     notes += _counts(plan, fit, shown)
     here = plan.roof.name if plan.roof else None
     notes += too_low("an MFU", (row.mfu for row in plan.estimates if row.gpu == here))
@@ -36,10 +39,12 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
         by_name = {swept.spec.name: swept for swept in found}
         best = [by_name[row.gpu] for row in fit if row.gpu in by_name]
         notes += [explain(sweep, swept) for swept in best[:EXPLAINED]]
+        notes += generation_lines(plan.workload, best[0]) if best else []
         notes += faster_ways(sweep, best[0]) if best else []
         notes += box_sentence(best[0], config.gpus) if best else []
     if not fit:
-        notes += ways_out(plan, config, sweep, found)
+        plan = replace(plan, ways_out=ways_out(plan, config, sweep, found))
+        notes += sentences(plan, config, sweep, found)
     notes += _legend(shown)
     notes += _of_run(config, fit)
     notes += [f"assumed: {line}" for line in (plan.assumptions or (fit or shown)[0].assumptions if shown else ())]
@@ -116,6 +121,15 @@ def _of_workload(work: Workload) -> str:
 
 def _sums(parameters: int, flops: int, moved: int) -> str:
     return f"{show_count(parameters)} parameters, {show_flops(flops)} and {show_bytes(moved)} moved a step"
+
+
+def _peak(plan: Plan) -> list[str]:
+    """When memory is most, and what fills it."""
+    if plan.peak is None:
+        return []
+    what = ", ".join(f"{role.replace('_', ' ')} {show_bytes(size)}" for role, size in plan.peak.by_role.items())
+    where = f"{plan.peak.op_name}, operator {plan.peak.op + 1} of {plan.peak.ops}"
+    return [f"Memory peaks in {plan.peak.phase} ({where}): {what}."]
 
 
 def _counts(plan: Plan, fit: Sequence[Estimate], shown: Sequence[Estimate]) -> list[str]:

@@ -1,21 +1,51 @@
-"""What to do when a step fits no GPU that was asked for, worked out rather than guessed."""
+"""What to do when a step fits no GPU that was asked for: each way is traced and estimated anew, never guessed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rooflight.core.plans import Plan, PlanConfig
+from rooflight.core.errors import RooflightError
+from rooflight.core.plans import Plan, PlanConfig, WayOut
 from rooflight.core.units import show_bytes, show_percent
-from rooflight.flows.plan_models import is_saved, traced
+from rooflight.flows.plan_form import form_of
+from rooflight.flows.plan_models import Traced, is_saved, optimizer_of, traced
 
 if TYPE_CHECKING:
     from rooflight.estimate.sweep import Sweep, Swept
 
+SHARDED = (2, 4, 8, 16, 32, 64)  # GPUs that are tried, until the step fits
+EIGHT_BIT = {"adam": "adam-8bit", "adamw": "adamw-8bit"}
 
-def ways_out(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequence[Swept]) -> list[str]:
-    """A sentence of what was found, and one for each way that leads to a step that fits."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """One flag or two more than were given."""
+
+    flags: str
+    config: PlanConfig
+    not_the_same: str | None = None
+
+
+def ways_out(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequence[Swept]) -> tuple[WayOut, ...]:
+    """Each way on the largest GPU, those that fit first, the least slow first; () where none can be worked out."""
+    if sweep is None or not found or is_saved(config.model):
+        return ()
+    largest = max(found, key=lambda swept: swept.spec.memory_bytes)
+    dtype = plan.workload.dtype
+    ways = []
+    for change in (*_same_training(plan, config, largest), *_other_training(plan, config)):
+        with suppress(RooflightError):  # no block repeats, no linear layer takes an adapter
+            ways.append(_worked_out(change, traced(change.config, dtype, alone=True), largest))
+    if plan.workload.task == "train" and config.gpus == 1:
+        ways += [*_accumulated(plan, config, largest), *_sharded(config, dtype, largest)]
+    return tuple(sorted(ways, key=lambda way: (not way.fits, way.time_ratio)))
+
+
+def sentences(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequence[Swept]) -> list[str]:
+    """What was found, and one for each way that leads to a step that fits."""
     if not plan.estimates:
         return ["No GPU of the catalogue is left. Try fewer limits."]
     least = min(row.peak_bytes for row in plan.estimates)
@@ -27,44 +57,129 @@ def ways_out(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequenc
         f"It fits {who}: it peaks at {show_bytes(least)}, and the largest, {largest.spec.name}, has "
         f"{show_bytes(largest.spec.memory_bytes)}."
     )
-    ways = [
-        *_smaller_batch(largest),
-        *_checkpointing(plan, config, sweep, largest),
-        *_larger_card(config, sweep, largest),
-    ]
-    return [said, *(f"Try {way}." for way in ways)] if ways else [f"{said} Try a smaller model, or another --dtype."]
+    tries = [_sentence(way) for way in plan.ways_out if way.fits]
+    if not plan.ways_out and largest.estimate.max_batch:
+        tries = [f"--batch {largest.estimate.max_batch} on {largest.spec.name}, the largest that fits there"]
+    tries += _larger_card(sweep, largest)
+    return (
+        [said, *(f"Try {each}." for each in tries)] if tries else [f"{said} Try a smaller model, or another --dtype."]
+    )
 
 
-def _smaller_batch(largest: Swept) -> list[str]:
-    most = largest.estimate.max_batch
-    if not most:
+def _sentence(way: WayOut) -> str:
+    change = way.time_ratio - 1.0
+    price = f"{show_percent(abs(change))} {'more' if change >= 0 else 'less'} GPU time for a sample"
+    learnt = f"; {way.not_the_same}" if way.not_the_same else ""
+    return f"{way.flags} on {way.gpu}: it peaks at {show_bytes(way.peak_bytes)}, {price}{learnt}"
+
+
+# ---------------------------------------------------------------- the ways
+
+
+def _same_training(plan: Plan, config: PlanConfig, largest: Swept) -> Iterator[_Change]:
+    """The same samples a step, or fewer, with what is learnt from each unchanged."""
+    work, most = plan.workload, largest.estimate.max_batch
+    if most:
+        yield _Change(
+            flags=f"--batch {most}",
+            config=replace(config, batch=most, accumulation=1),
+            not_the_same="fewer samples a step" if work.task == "train" else None,
+        )
+    if work.task != "train":
+        return
+    if not work.checkpointing:
+        yield _Change(flags="--checkpointing", config=replace(config, checkpointing=True))
+
+
+def _other_training(plan: Plan, config: PlanConfig) -> Iterator[_Change]:
+    """What is learnt, or how, is another."""
+    if plan.workload.task != "train":
+        return
+    optimizer = optimizer_of(config) or ""
+    if small := EIGHT_BIT.get(optimizer.removesuffix("-foreach")):
+        yield _Change(
+            flags=f"--optimizer {small}",
+            config=replace(config, optimizer=small),
+            not_the_same="the optimizer's moments are rounded to 8 bits",
+        )
+    if config.trainable == "all":
+        yield _Change(
+            flags="--trainable lora",
+            config=replace(config, trainable="lora"),
+            not_the_same="adapters of low rank alone are trained",
+        )
+
+
+def _accumulated(plan: Plan, config: PlanConfig, largest: Swept) -> list[WayOut]:
+    """The batch in the fewest equal micro-batches that fit; [] if not even one sample does.
+
+    Two micro-batches are traced, and one: a third and all that follow add what the second does, and no memory.
+    """
+    batch, most = plan.workload.batch, largest.estimate.max_batch
+    parts = _parts(batch, most) if most and config.accumulation == 1 else None
+    if parts is None:
         return []
-    return [f"--batch {most} on {largest.spec.name}, the largest that fits there"]
+    micro = batch // parts
+    two = _Change(
+        flags=f"--accumulation {parts}",
+        config=replace(config, batch=2 * micro, accumulation=2),
+        not_the_same="batch norms, if there are any, see a micro-batch alone",
+    )
+    dtype = plan.workload.dtype
+    way = _worked_out(two, traced(two.config, dtype, alone=True), largest)
+    one = replace(two, config=replace(config, batch=micro))
+    first = _worked_out(one, traced(one.config, dtype, alone=True), largest)
+    seconds = way.step_seconds + (parts - 2) * (way.step_seconds - first.step_seconds)
+    rate = batch / seconds
+    ratio = largest.estimate.samples_per_second / rate
+    return [replace(way, step_seconds=seconds, samples_per_second=rate, time_ratio=ratio)]
 
 
-def _checkpointing(plan: Plan, config: PlanConfig, sweep: Sweep, largest: Swept) -> list[str]:
-    """The step once more with checkpointing: its memory, and its price in time, on the same GPU."""
-    from rooflight.core.errors import RooflightError
+def _sharded(config: PlanConfig, dtype: str, largest: Swept) -> list[WayOut]:
+    """Weights, gradients and optimizer state in parts, on the fewest GPUs that hold the step; [] if none do.
+
+    Each GPU still has the whole batch's activations.
+    """
+    step = None
+    for gpus in SHARDED:
+        more = replace(config, gpus=gpus, shard="parameters")
+        change = _Change(
+            flags=f"--gpus {gpus} --shard parameters",
+            config=more,
+            not_the_same=f"{gpus} times as many samples a step",
+        )
+        step = step or traced(more, dtype, alone=True)  # one rank's step is the same however many there are
+        work = replace(step.whole.workload, parallel=form_of(more))
+        way = _worked_out(change, Traced(whole=replace(step.whole, workload=work)), largest)
+        if way.fits:
+            return [way]
+    return []
+
+
+def _parts(batch: int, most: int) -> int | None:
+    """The fewest equal micro-batches of at most so many samples; None: a micro-batch of one would be too large."""
+    return next((parts for parts in range(2, batch + 1) if batch % parts == 0 and batch // parts <= most), None)
+
+
+def _worked_out(change: _Change, step: Traced, largest: Swept) -> WayOut:
+    """The changed step on the largest GPU."""
     from rooflight.flows.plan_catalogue import sweep_of
 
-    work = plan.workload
-    if work.task != "train" or work.checkpointing or is_saved(config.model):
-        return []
-    try:
-        again = sweep_of(traced(replace(config, checkpointing=True), work.dtype, alone=True), config)
-    except RooflightError:
-        return []  # a model without blocks that repeat has nothing to checkpoint
-    less = again.estimate(largest.spec)
-    if not less.estimate.fits:
-        return []
-    slower = less.estimate.step_seconds / largest.estimate.step_seconds - 1
-    return [
-        f"--checkpointing: it peaks at {show_bytes(less.estimate.peak_bytes)} on {largest.spec.name}, and a step takes "
-        f"{show_percent(slower)} longer"
-    ]
+    found = sweep_of(step, change.config).estimate(largest.spec).estimate
+    gpus = change.config.gpus
+    return WayOut(
+        flags=change.flags,
+        gpu=largest.spec.name if gpus == 1 else f"{gpus} × {largest.spec.name}",
+        fits=found.fits,
+        peak_bytes=found.peak_bytes,
+        step_seconds=found.step_seconds,
+        samples_per_second=found.samples_per_second,
+        time_ratio=gpus * largest.estimate.samples_per_second / found.samples_per_second,
+        not_the_same=change.not_the_same,
+    )
 
 
-def _larger_card(config: PlanConfig, sweep: Sweep, largest: Swept) -> list[str]:
+def _larger_card(sweep: Sweep, largest: Swept) -> list[str]:
     """The smallest entry of the whole catalogue that holds the step."""
     from rooflight.catalogue.load import catalogue
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,11 +54,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Nothing here is compiled, so that no guard against it is needed around every call."""
         return False
 
-    def __init__(self, float32: str = "float32") -> None:
+    def __init__(self, float32: str = "float32", scratch_bytes: Callable[[Call], int] | None = None) -> None:
+        """
+        scratch_bytes  of a call: what its operator takes of the allocator for itself; None: not known
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self.phase: Phase = "forward"
         self.ops: list[Op] = []
         self._float32 = float32
+        self._scratch_bytes = scratch_bytes
         self._paused = False
         self._blocks: list[_Block] = []
         self._living: dict[int, tuple[_Block, weakref.ref[torch.UntypedStorage]]] = {}
@@ -115,6 +119,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         works = self._works(call)
         if works:
             self.ops.append(op_cost(call, phase=self.phase, maker=self._maker, float32=self._float32))
+            if self._scratch_bytes is not None and (scratch := self._scratch_bytes(call)):
+                self._blocks.append(_Block(scratch, index, "workspace", last_op=index))
         for tensor in tensors(call.result):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._living:

@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from rooflight.trace.call import Call
+from rooflight.trace.onednn import rnn_workspace_bytes
 
 
 class Shapes(FakeTensorMode):  # type: ignore[no-untyped-call]
@@ -126,6 +127,20 @@ def _cudnn_rnn_backward(call: Call) -> tuple[Any, ...]:
     )
 
 
+def _mkldnn_rnn(call: Call) -> tuple[Tensor, ...]:
+    """Output, last state, last cell, and what oneDNN keeps for backward."""
+    x = call["input"]
+    kept = torch.empty(rnn_workspace_bytes(call), dtype=torch.uint8)
+    out = x.new_empty(*x.shape[:-1], call["hidden_size"])
+    return out, torch.empty_like(call["hx_"]), torch.empty_like(call["cx_"]), kept
+
+
+def _mkldnn_rnn_backward(call: Call) -> tuple[Tensor, ...]:
+    """Gradients of the input, four weights, state and cell, in float32 whatever the layer computes in."""
+    names = ("input", "weight1", "weight2", "weight3", "weight4", "hx_", "cx_tmp")
+    return tuple(torch.empty_like(call[name], dtype=torch.float32) for name in names)
+
+
 RESULTS: Mapping[str, Callable[[Call], Any]] = {
     "aten::_fused_adam_": _no_result,
     "aten::_fused_adamw_": _no_result,
@@ -136,5 +151,7 @@ RESULTS: Mapping[str, Callable[[Call], Any]] = {
     "aten::native_batch_norm": _batch_norm,
     "aten::native_batch_norm_backward": _batch_norm_backward,
     "aten::_cudnn_rnn": _cudnn_rnn,
+    "aten::mkldnn_rnn_layer": _mkldnn_rnn,
+    "aten::mkldnn_rnn_layer_backward": _mkldnn_rnn_backward,
     "aten::_cudnn_rnn_backward": _cudnn_rnn_backward,
 }

@@ -21,6 +21,7 @@ from rooflight.core.errors import ConfigError, TraceError, nearest
 from rooflight.core.types import Lifetime, Trace, Workload
 from rooflight.trace.gpu import CudaOperators
 from rooflight.trace.inputs import DTYPES, class_indices, images
+from rooflight.trace.onednn import scratch_bytes
 from rooflight.trace.optimizers import OPTIMIZERS
 from rooflight.trace.prepare import prepare
 from rooflight.trace.recorder import Recorder
@@ -51,7 +52,10 @@ def trace(
                  values or does not fit the shapes
     """
     _check(workload)
-    recorder = Recorder(float32=workload.dtype if workload.dtype == "tfloat32" else "float32")
+    recorder = Recorder(
+        float32=workload.dtype if workload.dtype == "tfloat32" else "float32",
+        scratch_bytes=scratch_bytes if device == "cpu" else None,
+    )
     try:
         with _quiet(), torch.random.fork_rng(devices=[]):
             mode = Shapes(allow_non_fake_inputs=True, allow_fallback_kernels=False)

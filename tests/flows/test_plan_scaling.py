@@ -1,0 +1,121 @@
+"""`plan` with several GPUs: forms by flags, and the best forms of many numbers of GPUs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rooflight.core.codec import to_json
+from rooflight.core.errors import ConfigError
+from rooflight.core.parallel import Parallel
+from rooflight.core.plans import Plan, PlanConfig, ScalingPlan
+from rooflight.core.tables import Report, text
+from rooflight.core.types import Trace
+from rooflight.estimate.affine import family
+from rooflight.flows.plan import plan
+from rooflight.flows.plan_generation import tokens_per_second
+from tests.estimate.decoder import LENGTH, decoder
+
+H100 = "H100 SXM5 80GB"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A decoder's trace of every batch."""
+    path: Path = tmp_path_factory.mktemp("saved") / "decoder.json"
+    small, large, third = (decoder(batch=batch) for batch in (2, 4, 6))
+    path.write_text(to_json(family(small, large, third)), encoding="utf-8")
+    return str(path)
+
+
+def of(saved: str, **settings: Any) -> Report:
+    return plan(PlanConfig(model=saved, gpu=(H100,), **settings))
+
+
+def test_flags_make_the_form(saved: str) -> None:
+    report = of(saved, gpus=64, tensor=4, pipeline=2, shard="optimizer", accumulation=8, batch=32)
+    answer = report.answer
+    assert isinstance(answer, Plan)
+    assert answer.workload.parallel == Parallel(data=8, tensor=4, pipeline=2, sharding="optimizer", micro_batches=8)
+    assert answer.workload.gpus == 64
+    assert answer.workload.batch == 4
+    (row,) = answer.estimates
+    assert row.samples_per_second == pytest.approx(8 * 32 / row.step_seconds)
+    assert "64 GPUs: data 8 × tensor 4 × pipeline 2, optimizer sharded, 8 micro-batches" in text(report)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"gpus": 6, "tensor": 4}, "--gpus 6 does not divide by --tensor 4"),
+        ({"gpus": 8, "accumulation": 3, "batch": 4}, "--batch 4 does not divide into --accumulation 3"),
+        ({"gpus": 3, "tensor": 3}, "8 attention heads do not divide among 3"),
+        ({"gpus": 2, "pipeline": 2, "shard": "parameters"}, "a pipeline with sharded parameters"),
+        ({"scaling": "8"}, "--scaling 8: two numbers of GPUs"),
+        ({"scaling": "8..2"}, "Try --scaling 1..1024"),
+        ({"scaling": "1..100000"}, "1 to 8,192"),
+    ],
+)
+def test_what_is_no_form_is_one_sentence(saved: str, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
+        of(saved, **settings)
+
+
+def test_scaling_wants_a_gpu_and_a_trace_of_every_batch(saved: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"add --gpu NAME"):
+        plan(PlanConfig(model=saved, scaling="1..8"))
+    alone = tmp_path / "alone.json"
+    alone.write_text(to_json(decoder()), encoding="utf-8")
+    with pytest.raises(ConfigError, match="is of one alone"):
+        of(str(alone), scaling="1..8", batch=4)
+
+
+def test_curves_have_a_point_for_each_number_and_say_why(saved: str) -> None:
+    report = of(saved, scaling="1..64", batch=16)
+    answer = report.answer
+    assert isinstance(answer, ScalingPlan)
+    (curve,) = answer.curves
+    assert [point.gpus for point in curve.weak] == [1, 2, 4, 8, 16, 32, 64]
+    assert {point.batch for point in curve.strong} == {16}
+    assert [point.batch for point in curve.weak] == [16 * count for count in (1, 2, 4, 8, 16, 32, 64)]
+    assert curve.weak[0].efficiency == 1.0
+    assert curve.strong[-1].efficiency < curve.strong[0].efficiency
+    for point in (*curve.strong, *curve.weak):
+        assert point.form.gpus == point.gpus
+        assert 0 <= sum(point.waiting.values()) < 1
+        assert (point.flops_per_network_byte is None) == (point.gpus == 1)
+    said = text(report)
+    assert "FLOP per byte sent" in said
+    assert "fastest of" in said
+    assert json.loads(to_json(answer))["curves"][0]["gpu"] == H100
+
+
+def test_a_slower_network_is_not_faster(saved: str) -> None:
+    def seconds(gbits: float) -> float:
+        answer = of(saved, gpus=32, batch=4, network_gbits=gbits).answer
+        assert isinstance(answer, Plan)
+        return answer.estimates[0].step_seconds
+
+    assert seconds(10.0) > seconds(400.0)
+
+
+def test_the_trace_is_what_it_was_saved_as() -> None:
+    trace: Trace = decoder()
+    assert trace.workload.gpus == 1
+    assert trace.workload.parallel == Parallel()
+
+
+def test_a_decode_step_is_told_in_tokens_with_the_host_and_without(tmp_path: Path) -> None:
+    trace = decoder(batch=8, task="infer")
+    path = tmp_path / "decode.json"
+    path.write_text(to_json(replace(trace, workload=replace(trace.workload, generation="decode"))), encoding="utf-8")
+    report = of(str(path), task="infer", generation="decode", gpus=2, tensor=2)
+    answer = report.answer
+    assert isinstance(answer, Plan)
+    assert tokens_per_second(answer.workload, 100.0) == 100.0
+    assert tokens_per_second(replace(answer.workload, generation="prefill"), 100.0) == 100.0 * LENGTH
+    said = " ".join(text(report).split())
+    assert "tokens/s over 8 streams" in said
+    assert "CUDA graph" in said
