@@ -80,7 +80,7 @@ def test_curves_have_a_point_for_each_number_and_say_why(saved: str) -> None:
     assert [point.gpus for point in curve.weak] == [1, 2, 4, 8, 16, 32, 64]
     assert {point.batch for point in curve.strong} == {16}
     assert [point.batch for point in curve.weak] == [16 * count for count in (1, 2, 4, 8, 16, 32, 64)]
-    assert curve.weak[0].efficiency == 1.0
+    assert max(point.efficiency for point in curve.weak) == 1.0
     assert curve.strong[-1].efficiency < curve.strong[0].efficiency
     for point in (*curve.strong, *curve.weak):
         assert point.form.gpus == point.gpus

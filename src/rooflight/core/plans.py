@@ -163,7 +163,7 @@ class ScalingPoint:
     """The best form found for one number of GPUs.
 
     batch       samples of the whole step; micro_batch: of one replica at a time
-    efficiency  samples per second and GPU, over those of the fewest GPUs that hold the step
+    efficiency  samples per second and GPU, over the most of the curve
     waiting     share of the step that the busiest GPU waits, by what for: "tensor", "pipeline", "bubble", "data"
     limited_by  what the largest share of the step goes to: "compute", "memory", "launch", "network"
     flops_per_memory_byte, flops_per_network_byte  of one GPU: where it stands on the roofline of two axes; None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_GPUS = 8192
 TRACED = (2, 4)  # micro-batches that are traced: every other one follows; of one sample, libraries take other kernels
-COLUMNS = ("GPUs", "form", "micro-batch", "step", "samples/s", "of one", "GiB", "limited by", "waits")
+COLUMNS = ("GPUs", "form", "micro-batch", "step", "samples/s", "of best", "GiB", "limited by", "waits")
 
 
 def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
@@ -94,17 +94,14 @@ def _curves(search: Search, counts: list[int], config: PlanConfig) -> Scaling:
 
 
 def _curve(search: Search, asked: list[tuple[int, int]], missing: list[str]) -> tuple[ScalingPoint, ...]:
-    points: list[ScalingPoint] = []
-    reached = None
-    for count, batch in asked:
-        found = search.best(count, batch)
-        if not found:
-            missing.append(f"{count} GPUs, {batch} samples: no form divides them and holds it")
-            continue
-        each = found[0].samples / found[0].shared.seconds / count
-        reached = reached or each
-        points.append(_point(found, count, each / reached))
-    return tuple(points)
+    found = {count: search.best(count, batch) for count, batch in asked}
+    missing += [
+        f"{count} GPUs, {batch} samples: no form divides them and holds it"
+        for count, batch in asked
+        if not found[count]
+    ]
+    each = {count: best[0].samples / best[0].shared.seconds / count for count, best in found.items() if best}
+    return tuple(_point(found[count], count, rate / max(each.values())) for count, rate in each.items())
 
 
 def _point(found: list[Tried], gpus: int, efficiency: float) -> ScalingPoint:
