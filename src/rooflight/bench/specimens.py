@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rooflight.core.types import Phase, Task
+
 SEED = 20261124
 Act = Callable[[], nn.Module]
 ACTIVATIONS: tuple[Act, ...] = (nn.ReLU, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Identity)
@@ -30,13 +32,43 @@ class Specimen:
 def specimens(count: int, *, scale: int = 1, seed: int = SEED) -> Iterator[Specimen]:
     """So many networks, built as they are asked for. scale: times the batch, for a device that small ones leave idle.
 
-    Of eight, five are convolutional, and one each is a transformer, recurrent, and of wide linear layers.
+    Of ten, six are convolutional, two recurrent, one is a transformer and one of wide linear layers.
     """
     draw = random.Random(seed)
-    makers = (_convolutional, _inverted, _transformer, _convolutional, _recurrent, _inverted, _linear, _permuted)
+    makers = (
+        *(_convolutional, _inverted, _recurrent, _transformer, _convolutional),
+        *(_inverted, _recurrent, _linear, _convolutional, _permuted),
+    )
     for index in range(count):
         torch.manual_seed(seed + index)
         yield makers[index % len(makers)](draw, scale)
+
+
+def specimen_step(
+    specimen: Specimen, task: Task, dtype: torch.dtype, device: torch.device
+) -> Callable[[Callable[[Phase], None]], object]:
+    """One training step with Adam, or one inference pass, as a function that calls what it is given at each phase.
+
+    dtype   of the matrix products, by autocast
+    """
+    model, batch = specimen.model.to(device).train(task == "train"), specimen.batch.to(device)
+    labels = torch.arange(len(batch), device=device) % specimen.classes
+    optimizer = torch.optim.Adam(model.parameters(), fused=True) if task == "train" else None
+
+    def step(mark: Callable[[Phase], None]) -> None:
+        mark("forward")
+        with torch.set_grad_enabled(task == "train"), torch.autocast(device.type, dtype, dtype != torch.float32):
+            scores = model(batch)
+            loss = F.cross_entropy(scores, labels) if optimizer else None
+        if loss is None or optimizer is None:
+            return
+        mark("backward")
+        loss.backward()
+        mark("optimizer")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
 
 
 # ---------------------------------------------------------------- what is drawn
@@ -44,7 +76,7 @@ def specimens(count: int, *, scale: int = 1, seed: int = SEED) -> Iterator[Speci
 
 def _between(draw: random.Random, low: float, high: float) -> float:
     """From low to high, every factor of two as likely as another."""
-    return low * (high / low) ** draw.random()
+    return low * float((high / low) ** draw.random())
 
 
 def _channels(draw: random.Random, low: int, high: int) -> int:
@@ -55,7 +87,7 @@ def _channels(draw: random.Random, low: int, high: int) -> int:
 
 def _image(draw: random.Random, scale: int, channels: int, limit: float) -> tuple[int, int]:
     """(N, H) such that N·C·H·H is no more than a limit, itself drawn."""
-    elements = _between(draw, 2**17, limit)
+    elements = min(_between(draw, 2**17, limit), 2**30 / channels)  # a 3×3 convolution of 20 GFLOP at most
     H = round(_between(draw, 5, 120))
     H = max(4, min(H, int((elements / channels) ** 0.5)))
     N = round(min(64, max(1, elements / (channels * H * H))))
@@ -163,14 +195,18 @@ def _convolutional(draw: random.Random, scale: int) -> Specimen:
     if draw.random() < 0.5:
         layers.append(nn.MaxPool2d(draw.choice((2, 3)), 2, draw.choice((0, 1))))
     width = C
-    for _ in range(2):
+    for _ in range(3):
         kind = draw.choice(("plain", "bottleneck", "bottleneck", "grouped", "joined", "halves", "wider"))
         r = draw.choice((3, 3, 3, 1, 5))
         if kind == "plain":
             layers.append(_Residual(_conv(width, width, r, activation(), norm=norm), activation()))
         elif kind == "bottleneck":
             inner = _channels(draw, max(8, width // 6), width)
-            parts = (_conv(width, inner, 1, activation()), _conv(inner, inner, 3, activation()), _conv(inner, width, 1, None))
+            parts = (
+                _conv(width, inner, 1, activation()),
+                _conv(inner, inner, 3, activation()),
+                _conv(inner, width, 1, None),
+            )
             layers.append(_Residual(nn.Sequential(*parts), activation()))
         elif kind == "grouped":
             group = draw.choice((8, 16, 24, 32, 48))
@@ -209,14 +245,16 @@ def _inverted(draw: random.Random, scale: int) -> Specimen:
     N, H = _image(draw, scale, width * factor, 2**23.5)
     activation = draw.choice(ACTIVATIONS[1:5])
     layers: list[nn.Module] = []
-    for _ in range(2):
+    for _ in range(3):
         inner = width * factor
         r, stride = draw.choice((3, 3, 5)), draw.choice((1, 1, 2))
         parts: list[nn.Module] = [] if factor == 1 else [_conv(width, inner, 1, activation())]
         parts.append(_conv(inner, inner, r, activation(), groups=inner, stride=stride))
         if draw.random() < 0.5:
             gate = draw.choice((nn.Sigmoid, nn.Hardsigmoid))()
-            parts.append(_Gated(inner, max(8, inner // draw.choice((4, 16, 24))), draw.choice((nn.ReLU, nn.SiLU))(), gate))
+            parts.append(
+                _Gated(inner, max(8, inner // draw.choice((4, 16, 24))), draw.choice((nn.ReLU, nn.SiLU))(), gate)
+            )
         if stride == 1:
             layers.append(_Residual(nn.Sequential(*parts, _conv(inner, width, 1, None)), nn.Identity()))
         else:

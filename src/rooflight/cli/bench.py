@@ -57,14 +57,15 @@ def ops(
 def calibrate(
     *,
     device: Device = "auto",
+    quick: Annotated[bool, Parameter(negative="", help="a third of the networks that operators are timed in")] = False,
     out: Annotated[Path | None, Parameter(help="the file [default: one for this device in the cache folder]")] = None,
     force: Annotated[bool, Parameter(negative="", help="write it even if the machine was busy")] = False,
     json: Json = False,
 ) -> Report:
-    """Measure this device's roof once and keep it: plan, train and demo use it from then on, and say so."""
+    """Measure this device's roof and its operators once: plan, train and demo predict from them then, and say so."""
     from rooflight.flows.calibrate import calibrate as flow
 
-    return flow(device=device, out=out, force=force, console=console())
+    return flow(device=device, quick=quick, out=out, force=force, console=console())
 
 
 def frameworks(

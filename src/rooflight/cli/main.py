@@ -2,17 +2,19 @@
 
 import contextlib
 import errno
+import gc
 import io
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rooflight.core.codec import to_json
 from rooflight.core.errors import RooflightError
 from rooflight.core.tables import WIDTH, Report, printable, text
 
+BRIEF = ("plan", "info")  # commands that are done in seconds and keep little: the collector only holds them up
 LEAST_WIDTH = 40  # a narrower terminal wraps by itself
 INTERRUPTED = 130  # as shells count SIGINT
 
@@ -26,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Hangul shows its code
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    gc.freeze()  # the interpreter ends without a look through all that torch has left: half a second
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -35,7 +39,8 @@ def run(arguments: list[str]) -> int:
         from rooflight.cli.app import parse  # the parser and every command: long enough for a Ctrl-C
 
         command, bound = parse(arguments)
-        answer = command(*bound.args, **bound.kwargs)
+        with _uncollected() if command.__name__ in BRIEF else contextlib.nullcontext():
+            answer = command(*bound.args, **bound.kwargs)
         if not isinstance(answer, Report):
             return 0  # help and version have printed themselves
         return _print(answer, as_json=bool(bound.kwargs.get("json")))
@@ -45,6 +50,18 @@ def run(arguments: list[str]) -> int:
         return _fail(_file_sentence(error))
     except KeyboardInterrupt:
         return _fail("stopped.", INTERRUPTED)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection: importing torch makes a million objects, and looking through them takes half a second."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _print(report: Report, *, as_json: bool) -> int:

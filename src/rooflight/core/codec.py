@@ -23,7 +23,7 @@ def to_json(value: object, *, indent: int | None = 2) -> str:
 def to_plain(value: object) -> Any:
     """The value in dicts, lists, strings, numbers, booleans and None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {name: to_plain(getattr(value, name)) for name in _shown(type(value))}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -31,6 +31,12 @@ def to_plain(value: object) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"{type(value).__name__} has no place in JSON: {value!r}")
+
+
+@lru_cache(maxsize=256)
+def _shown(kind: type) -> tuple[str, ...]:
+    """The fields that a document has: not those whose metadata say {"json": False}."""
+    return tuple(field.name for field in dataclasses.fields(kind) if field.metadata.get("json", True))
 
 
 def from_json(kind: type[T], document: str, *, what: str = "the document") -> T:
@@ -130,6 +136,8 @@ def _build_tuple(kinds: tuple[Any, ...], plain: Any, what: str) -> tuple[Any, ..
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         if kinds[0] is int and all(type(item) is int for item in items):
             return tuple(items)  # a trace has tens of thousands
+        if kinds[0] is float and all(type(item) is float and math.isfinite(item) for item in items):
+            return tuple(items)  # a calibration has a hundred thousand
         return tuple(_build(kinds[0], item, f"{what}[{index}]") for index, item in enumerate(items))
     if len(items) != len(kinds):
         raise ConfigError(f"{what} has {len(items)} items, it needs {len(kinds)}.")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from rooflight.core.types import Environment, GpuSpec, Measurement
+from rooflight.core.types import Environment, GpuSpec, Measurement, TimedKernels
 
 MOST_OF_PEAK = 1.02  # a rate above 102 % of a dense peak is a fault: of the measurement, or of the peak
 
@@ -105,4 +105,5 @@ class Calibration:
     torch_version: str
     environment: Environment  # its date, and its threads
     roof: GpuSpec
+    timed: TimedKernels | None = None  # None: a calibration of the roof alone
     notes: tuple[str, ...] = ()  # which operators joined the roof and which did not, and why

@@ -55,6 +55,28 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KernelTimes:
+    """One operator in one dtype as it was timed on a device at many sizes, in columns."""
+
+    kind: str
+    kernel: str  # the operator's name without its overload: "convolution_backward"
+    dtype: str
+    features: tuple[float, ...]  # of one timed operator after the other; estimate/measured.py names them
+    log_ratios: tuple[float, ...]  # natural logarithm of measured / least seconds, an operator each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedKernels:
+    """The kernels of a device, and how well they tell the time of networks that they were not timed in."""
+
+    kernels: tuple[KernelTimes, ...]
+    networks: int  # random ones, each as a training step and an inference pass in every dtype
+    median_error: float  # absolute, of steps of networks that were held out
+    low: float  # predicted / measured seconds: a tenth of held-out steps lies below, and a tenth above high
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSpec:
     """One device as its maker publishes it, or as it was measured. Rates are dense: no sparsity, fp32 accumulation."""
 
@@ -68,6 +90,8 @@ class GpuSpec:
     # dtype, where it was measured apart: {"convolution": {"float32": 9e10}}
     tdp_watts: float | None = None  # None: not published
     launch_seconds: float | None = None  # host time to issue one operator; None: not measured
+    timed: TimedKernels | None = field(default=None, repr=False, compare=False, metadata={"json": False})  # by `bench
+    # calibrate`; too long to be printed
     source: str  # document and date, or the run that measured it
     # What a catalogue adds; None or empty: not known, or not a catalogue's entry.
     vendor: Vendor | None = None
@@ -253,6 +277,8 @@ class Op:
     # a recurrent layer as (steps one after another, N, gates·H, H); a backward op repeats its forward product
     inputs: tuple[tuple[int, int], ...] = ()  # (index of the op that made it, bytes) of each tensor read that an op of
     # this trace wrote
+    layout: Literal["first", "last", "mixed"] | None = None  # where the channels of its tensors lie, or that these lie
+    # in memory in different orders or with gaps; None: no tensor of two dimensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Time, from a trace and a device's rates: the roofline, operator by operator."""
+"""Time, from a trace and measured rates: the roofline, operator by operator, or better where operators were timed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from math import fsum
 
 from rooflight.core.errors import SpecError, TraceError
-from rooflight.core.types import Estimate, GpuSpec, Op, Trace
+from rooflight.core.types import Estimate, GpuSpec, Op, TimedKernels, Trace
 from rooflight.core.units import show_bytes, show_percent, show_seconds
 
 PRODUCTS = frozenset({"convolution", "matmul", "attention", "recurrent"})  # the model FLOPs that MFU counts
+
+MEMORY = "memory is what tensors hold: no CUDA context, no workspace inside an operator, no fragmentation"
 
 BOUNDS = ("compute", "memory", "launch")  # of equals the first is named
 
@@ -32,12 +34,17 @@ def estimate(trace: Trace, spec: GpuSpec, *, asynchronous: bool = True) -> Estim
                   two. False for a CPU, where the thread that issues an operator also runs it: the times add up
     returns       samples_per_second between low (nothing overlaps: compute, memory and launch of every operator add
                   up) and high (everything overlaps across the whole step: the largest of the three sums); the rates
-                  are taken as reached, so kernels that fall short of them can be slower than low
+                  are taken as reached, so kernels that fall short of them can be slower than low. Where the device's
+                  kernels were timed (spec.timed), the step is the sum of what they take, between low and high in
+                  eight of ten networks
     raises        SpecError for a dtype that the spec lacks, TraceError for a trace without work
     """
     step = _step(trace.ops, spec, asynchronous)
     if not step.seconds:
         raise TraceError(f"the trace of {trace.workload.model} holds no work to time. Trace the model again.")
+    notes = _assumptions(trace, spec, asynchronous)
+    if spec.timed is not None:
+        step, notes = _timed_step(trace, spec, spec.timed, step, asynchronous)
     batch = trace.workload.batch
     return Estimate(
         gpu=spec.name,
@@ -49,7 +56,7 @@ def estimate(trace: Trace, spec: GpuSpec, *, asynchronous: bool = True) -> Estim
         high=batch / step.shortest,
         bound_by=step.bound,
         mfu=_mfu(trace, spec, step.seconds),
-        assumptions=tuple(_assumptions(trace, spec, asynchronous)),
+        assumptions=(*notes, *_uncosted(trace)),
     )
 
 
@@ -77,6 +84,29 @@ def _step(ops: Sequence[Op], spec: GpuSpec, asynchronous: bool) -> _Step:
         seconds, bound = sums["launch"], "launch"
     # Rounding may part equal sums in the last digit; the range holds the value all the same.
     return _Step(seconds, min(seconds, max(sums.values())), max(seconds, fsum(sums.values())), bound)
+
+
+def _timed_step(
+    trace: Trace, spec: GpuSpec, timed: TimedKernels, roofline: _Step, asynchronous: bool
+) -> tuple[_Step, list[str]]:
+    """The sum of what the operators take as the device was seen to run their like; and what that rests on."""
+    from rooflight.estimate.measured import measured_seconds
+
+    each, unknown = measured_seconds(trace.ops, spec, timed.kernels)
+    seconds, bound = fsum(each), roofline.bound
+    issued = len(trace.ops) * (spec.launch_seconds or 0.0)
+    if asynchronous and issued > seconds:
+        seconds, bound = issued, "launch"
+    notes = [
+        f"operators take what ones like them took on {spec.name} ({spec.source}) in {timed.networks} random networks; "
+        f"steps of networks that were held out were off by {show_percent(timed.median_error)} (median)",
+        MEMORY,
+    ]
+    if unknown:
+        names = ", ".join(sorted({op.name for op in unknown}))
+        notes.append(f"of operators that none of these networks had, the least time is taken: {names}")
+    shortest, longest = seconds / max(1.0, timed.high), seconds / min(1.0, timed.low)
+    return _Step(seconds, shortest, longest, bound), notes
 
 
 def _parts(op: Op, spec: GpuSpec) -> dict[str, float]:
@@ -113,7 +143,7 @@ def _assumptions(trace: Trace, spec: GpuSpec, asynchronous: bool) -> list[str]:
     lines = [
         f"the rates of {spec.name} are reached ({spec.source}), and every operator moves its bytes once",
         "low adds up compute, memory and launch of each operator; high overlaps them across the whole step",
-        "memory is what tensors hold: no CUDA context, no workspace inside an operator, no fragmentation",
+        MEMORY,
     ]
     if spec.launch_seconds is None:
         lines.append("the time to issue an operator is not known and taken as zero: small batches look too fast")
@@ -124,7 +154,7 @@ def _assumptions(trace: Trace, spec: GpuSpec, asynchronous: bool) -> list[str]:
         )
     else:
         lines.append(f"the thread that works also issues the operators, {show_seconds(spec.launch_seconds)} each")
-    return lines + _uncosted(trace)
+    return lines
 
 
 def _uncosted(trace: Trace) -> list[str]:

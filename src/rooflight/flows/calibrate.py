@@ -13,8 +13,9 @@ from rooflight.core.console import Console, Silent
 from rooflight.core.files import refuse_unwritable, write_file
 from rooflight.core.roofs import Calibration, OperatorRate
 from rooflight.core.tables import Report, Table
-from rooflight.core.types import GpuSpec, Measurement
+from rooflight.core.types import GpuSpec, Measurement, TimedKernels
 from rooflight.core.units import show_bytes_per_second, show_flops_per_second, show_percent, show_seconds
+from rooflight.flows import calibrate_kernels
 from rooflight.flows.bench_ops import device_roof, operator_work, trace_operator
 from rooflight.flows.calibration import calibration_path
 from rooflight.flows.roof import device_name
@@ -28,9 +29,16 @@ STABLE = 0.2  # rates of a class within this part of their median are one rate
 
 
 def calibrate(
-    *, device: str = "auto", out: Path | None = None, force: bool = False, console: Console | None = None
+    *,
+    device: str = "auto",
+    quick: bool = False,
+    out: Path | None = None,
+    force: bool = False,
+    console: Console | None = None,
 ) -> Report:
-    """Measure the roof and the classes of operators, and write them where `plan`, `train` and `demo` look.
+    """Measure the roof and time operators in random networks, and write both where `plan`, `train` and `demo` look.
+
+    quick   a third of the networks
 
     out     another file; it is used where it is named: plan --calibration FILE
     force   write it even if the machine was busy or a measurement unsteady
@@ -72,24 +80,29 @@ def calibrate(
         ),
     )
     rates, notes = class_rates(rows, kinds(where))
+    spec = replace(roof.spec, kind_flops_per_second={**rates, **roof.spec.kind_flops_per_second})
+    count = calibrate_kernels.QUICK_NETWORKS if quick else calibrate_kernels.NETWORKS
+    torch_dtypes = [dtype for dtype in dtypes if dtype != "tfloat32"]  # a mode of float32's products, off by default
+    timed = calibrate_kernels.time_kernels(where, spec, torch_dtypes, networks=count, console=console)
     doubts = "; ".join(words for words in (busy, unsteady(taken).removeprefix("; ")) if words)
     notes = (*([f"! {doubts}"] if doubts else []), *notes, *skipped)
     answer = Calibration(
         device=name,
         torch_version=str(torch.__version__),
         environment=environment(name, threads=torch.get_num_threads(), settings=settings),
-        roof=replace(roof.spec, kind_flops_per_second={**rates, **roof.spec.kind_flops_per_second}),
+        roof=spec,
+        timed=timed,
         notes=notes,
     )
     if written := force or not doubts:
-        write_file(path, to_json(answer) + "\n")
+        write_file(path, to_json(answer, indent=None) + "\n")
         use = f"rooflight plan --calibration {path} uses it" if out else "plan, train and demo use it from now on"
         last = f"written to {path}: {use}"
     else:
         last = f"not written, as the rates may be far too low: {doubts}. Try again when nothing else runs, or --force."
     return Report(
-        answer=answer,
-        tables=(_table(answer.roof),),
+        answer=replace(answer, timed=replace(timed, kernels=())),  # the table of kernels is for the file alone
+        tables=(_table(answer.roof, timed),),
         notes=(roof.spec.source, *notes, last),
         exit_code=0 if written else 1,
     )
@@ -128,7 +141,7 @@ def class_rates(
     return rates, tuple(notes)
 
 
-def _table(roof: GpuSpec) -> Table:
+def _table(roof: GpuSpec, timed: TimedKernels) -> Table:
     rows = [(f"best product, {dtype}", show_flops_per_second(rate)) for dtype, rate in roof.flops_per_second.items()]
     rows += [
         (f"{kind}, {dtype}", show_flops_per_second(rate))
@@ -138,5 +151,9 @@ def _table(roof: GpuSpec) -> Table:
     rows += [
         ("memory, copy", show_bytes_per_second(roof.bytes_per_second)),
         ("issue one operator", show_seconds(roof.launch_seconds)),
+        (
+            "steps of held-out networks",
+            f"predicted within {show_percent(timed.median_error)} (median of {timed.networks})",
+        ),
     ]
     return Table(columns=(roof.name, "measured"), rows=tuple(rows))

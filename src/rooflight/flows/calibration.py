@@ -58,7 +58,7 @@ def calibrated_roof(
         return None, f"the calibration in {path} is not used: {why}"
     date = calibration.environment.date[:10]
     source = f"calibrated on {date}, {path}: {calibration.roof.source}"
-    return replace(calibration.roof, source=source), f"calibration of {date} ({path})"
+    return replace(calibration.roof, source=source, timed=calibration.timed), f"calibration of {date} ({path})"
 
 
 def _misfit(calibration: Calibration, device: torch.device, machine: Machine, dtypes: tuple[str, ...]) -> str | None:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 FEW_STEPS = 20
 PREDICTED_ON = "predicted on: "  # the reason of a run that names the roof
+TIMED = "operators timed in random networks"  # in that reason, where a calibration holds them
+PLAIN = (
+    "The predicted step is a plain roofline: what the device could do at best, so measured is usually longer. "
+    "rooflight bench calibrate, once, makes it a prediction."
+)
 
 
 def compare_step(
@@ -41,6 +46,16 @@ def compare_step(
     )
 
 
+def predicted_on(roof: GpuSpec) -> str:
+    """The reason of a run that names what its prediction rests on."""
+    timed = (
+        f"{TIMED}, steps of held-out ones within {show_percent(roof.timed.median_error)} (median); "
+        if roof.timed
+        else ""
+    )
+    return f"{PREDICTED_ON}{timed}{roof.source}"
+
+
 def compare(name: str, unit: str, predicted: float, measured: float) -> Comparison:
     """Predicted beside measured, with the relative error."""
     error = (predicted - measured) / measured
@@ -59,8 +74,9 @@ def comparison_table(comparisons: tuple[Comparison, ...]) -> Table:
 
 def comparison_notes(result: TrainResult) -> tuple[str, ...]:
     """How far the comparison can be trusted."""
-    notes = ["The predicted step is a plain roofline: what the device could do at best, so measured is usually longer."]
-    notes += [reason for reason in result.reasons if reason.startswith(PREDICTED_ON)]
+    on = [reason for reason in result.reasons if reason.startswith(PREDICTED_ON)]
+    notes = [] if any(TIMED in reason for reason in on) else [PLAIN]
+    notes += on
     if result.steps < FEW_STEPS:
         notes.append(f"{result.steps} steps are too few to judge a speed by.")
     return tuple(notes)

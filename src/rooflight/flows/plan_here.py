@@ -118,5 +118,6 @@ def _calibrated(
 
 
 def _workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
-    """As PyTorch runs it here: eager, weights in float32."""
-    return replace(gpu_workload(config, recipe, dtype), parameter_dtype="float32", compiled=False)
+    """As `train` runs it here: eager, weights in float32, images in channels last."""
+    asked = gpu_workload(config, recipe, dtype)
+    return replace(asked, parameter_dtype="float32", compiled=False, channels_last=True)

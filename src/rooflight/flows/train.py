@@ -16,7 +16,7 @@ from rooflight.core.runs import EpochRecord, Preprocessing, TrainConfig, TrainRe
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_percent, show_rate, show_seconds
-from rooflight.flows.compare import PREDICTED_ON, compare_step, comparison_notes, comparison_table
+from rooflight.flows.compare import compare_step, comparison_notes, comparison_table, predicted_on
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_data, resolved
 
@@ -78,7 +78,7 @@ def train(
         console.say("comparing with the prediction")
         dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
         roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
-        result = replace(result, reasons=(*result.reasons, f"{PREDICTED_ON}{roof.source}"))
+        result = replace(result, reasons=(*result.reasons, predicted_on(roof)))
         batch = next(iter(_batches(config, setting, images, preprocessing).epoch(0)))
         result = replace(result, comparisons=compare_step(result, setting, model, batch, roof))
         write_file(run / "result.json", to_json(result))

@@ -1,10 +1,10 @@
 """One call of an aten operator: its arguments, the tensors that it reads and writes, and what a rule says of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -74,6 +74,25 @@ def written_tensors(call: Call, unwritten: tuple[str, ...] = ()) -> list[Tensor]
     names = [name for name in changeable(call.func) if name not in unwritten]
     found = [tensor for name in names for tensor in tensors(call[name])] + tensors(call.result)
     return list({_place(tensor): tensor for tensor in found}.values())
+
+
+def layout(found: Iterable[Tensor]) -> Literal["first", "last", "mixed"] | None:
+    """How tensors of two dimensions or more lie in memory: row by row ("first"), channels last, or not all alike."""
+    orders = {order for tensor in found if (order := _order(tensor)) is not None}
+    return orders.pop() if len(orders) == 1 else "mixed" if orders else None
+
+
+def _order(tensor: Tensor) -> Literal["first", "last", "mixed"] | None:
+    """None: both orders are the same, or there is only one dimension."""
+    if tensor.dim() < 2 or tensor.numel() <= tensor.shape[0]:
+        return None
+    row_by_row = tensor.is_contiguous()
+    if tensor.dim() != 4:
+        return "first" if row_by_row else "mixed"
+    last = tensor.is_contiguous(memory_format=torch.channels_last)
+    if row_by_row:
+        return None if last else "first"
+    return "last" if last else "mixed"
 
 
 def changeable(func: torch._ops.OpOverload) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rooflight.core.types import Op, Phase
-from rooflight.trace.call import Call, Cost, Rule, read_tensors, tensor_bytes, tensors, written_tensors
+from rooflight.trace.call import Call, Cost, Rule, layout, read_tensors, tensor_bytes, tensors, written_tensors
 from rooflight.trace.elementwise import ELEMENTWISE
 from rooflight.trace.moves import MOVES
 from rooflight.trace.products import PRODUCTS
@@ -59,6 +59,7 @@ def op_cost(
         costed=rule is not None,
         product=cost.product,
         inputs=tuple((index, size) for index, size in made if index is not None),
+        layout=layout([*(tensor for tensor, _ in reads), *tensors(call.result)]),
     )
 
 

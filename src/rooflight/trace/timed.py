@@ -1,4 +1,4 @@
-"""The operators of a step on real tensors, each with the seconds that it took: a trace's Ops, measured where they run."""
+"""The operators of a step on real tensors, each with the seconds that it took where it ran."""
 
 import statistics
 from collections.abc import Callable, Sequence
