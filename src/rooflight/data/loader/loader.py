@@ -1,0 +1,168 @@
+"""Samples from disk to batches on the device, in an exact order, decoded by workers while the device works."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rooflight.core.errors import ConfigError, DataError
+from rooflight.core.runs import BadSample
+from rooflight.data.loader.bad import BadSamples
+from rooflight.data.loader.batch import HostBatch, Transform, collate
+from rooflight.data.loader.device import Copies
+from rooflight.data.loader.order import LoaderState, Order, check_ranks, rank_slices, shuffled, shuffled_by_shard
+from rooflight.data.loader.sources import Source
+
+BATCHES_AHEAD = 2  # that each worker may be ahead of what is taken
+
+
+class Loader:
+    """Batches of a source. What an epoch holds, and in which order, depends on (seed, epoch) alone.
+
+    A worker is a thread that makes whole batches: it reads, decodes and, on the CPU, augments. Decoders and engines
+    release the interpreter, so threads do what processes would, without copies between them.
+
+    A sample that cannot be read or decoded is recorded, skipped from then on, and replaced by the one that stands half
+    an epoch further: batches keep their size, and the replacement too depends on (seed, epoch) alone.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        batch: int,
+        seed: int,
+        transform: Transform | None = None,
+        workers: int = 0,
+        device: torch.device | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+        shuffle: bool = True,
+        buffer: int = 2048,
+        max_bad: float = 0.05,
+    ) -> None:
+        """batch: samples of all ranks together. workers: 0 makes each batch when it is asked for.
+
+        device   where batches are given out; None: the CPU
+        buffer   samples that are shuffled together where the source has shards
+        max_bad  share of the source that may be broken
+        raises   ConfigError for what does not fit together
+        """
+        if batch < 1 or workers < 0 or buffer < 1:
+            raise ConfigError(f"batch {batch}, workers {workers}, buffer {buffer}: at least 1, 0 and 1.")
+        if len(source) == 0:
+            raise DataError("the source has no sample.")
+        check_ranks(len(source), batch=batch, rank=rank, world_size=world_size, drop_last=drop_last)
+        if drop_last and len(source) < batch:
+            raise ConfigError(f"{len(source)} samples make no whole batch of {batch}. Try a smaller --batch.")
+        self.source, self.transform = source, transform
+        self.batch, self.workers, self.shuffle, self.buffer = batch, workers, shuffle, buffer
+        self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
+        self.state = LoaderState(seed=seed, epoch=0, samples=0)
+        self._bad = BadSamples(len(source), max_bad)
+        self._copies = Copies(device or torch.device("cpu"))
+
+    def __len__(self) -> int:
+        """Steps in a whole epoch."""
+        whole, rest = divmod(len(self.source), self.batch)
+        return whole + (rest > 0 and not self.drop_last)
+
+    @property
+    def bad(self) -> tuple[BadSample, ...]:
+        """The broken samples met so far."""
+        return self._bad.list()
+
+    def resume(self, state: LoaderState) -> None:
+        """Go on after the samples that `state` counts. The next `epoch(state.epoch)` starts there."""
+        if not 0 <= state.samples <= len(self.source):
+            raise ConfigError(f"the state has seen {state.samples:,} samples of an epoch of {len(self.source):,}.")
+        left = len(self.source) - state.samples
+        check_ranks(left, batch=self.batch, rank=self.rank, world_size=self.world_size, drop_last=self.drop_last)
+        self.state = state
+
+    def order(self, epoch: int) -> Order:
+        """The samples of an epoch, for all ranks together."""
+        if not self.shuffle:
+            return np.arange(len(self.source))
+        if len(self.source.shards) > 1:
+            return shuffled_by_shard(self.source.shards, self.buffer, seed=self.state.seed, epoch=epoch)
+        return shuffled(len(self.source), seed=self.state.seed, epoch=epoch)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(inputs, labels int64 (n,)) on the device. `state` counts a batch as soon as it is given out."""
+        start = self.state.samples if epoch == self.state.epoch else 0
+        order = self.order(epoch)
+        plan = rank_slices(
+            len(order),
+            batch=self.batch,
+            rank=self.rank,
+            world_size=self.world_size,
+            start=start,
+            drop_last=self.drop_last,
+        )
+        made = self._made_by_workers(order, epoch, plan) if self.workers else self._made_here(order, epoch, plan)
+        for after, inputs, labels in self._copies.ahead(made, self._augment):
+            self.state = replace(self.state, epoch=epoch, samples=after)
+            yield inputs, labels
+
+    def _made_here(self, order: Order, epoch: int, plan: Iterator[tuple[int, slice]]) -> Iterator[HostBatch]:
+        for after, places in plan:
+            yield self._make(order, epoch, after, places)
+
+    def _made_by_workers(self, order: Order, epoch: int, plan: Iterator[tuple[int, slice]]) -> Iterator[HostBatch]:
+        """In order; an error comes where its batch would have come."""
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="rooflight-loader")
+        waiting: deque[Future[HostBatch]] = deque()
+        try:
+            for after, places in plan:
+                waiting.append(pool.submit(self._make, order, epoch, after, places))
+                if len(waiting) >= self.workers * BATCHES_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _make(self, order: Order, epoch: int, after: int, places: slice) -> HostBatch:
+        samples, arrays = zip(
+            *(self._good_sample(order, place) for place in range(places.start, places.stop, places.step)), strict=True
+        )
+        ids = np.array(samples, dtype=np.int64)
+        inputs, sizes = collate(arrays)
+        batch = HostBatch(
+            after=after,
+            epoch=epoch,
+            ids=ids,
+            inputs=inputs,
+            sizes=sizes,
+            labels=self.source.labels[torch.from_numpy(ids)],
+        )
+        if self._copies.device.type == "cpu":
+            return replace(batch, inputs=self._augment(batch, batch.inputs))
+        return batch.pinned()
+
+    def _augment(self, batch: HostBatch, inputs: Tensor) -> Tensor:
+        if self.transform is None:
+            return inputs
+        draws = self.transform.draw(batch.ids, epoch=batch.epoch, seed=self.state.seed)
+        return self.transform.apply(inputs, draws, sizes=batch.sizes)
+
+    def _good_sample(self, order: Order, place: int) -> tuple[int, np.ndarray]:
+        """The sample at a place of the order, or what replaces it."""
+        count = len(order)
+        half = place + count // 2
+        for candidate in chain([place], range(half, half + count)):
+            sample = int(order[candidate % count])
+            if sample in self._bad:
+                continue
+            try:
+                return sample, self.source.decode(self.source.read(sample), sample)
+            except (DataError, OSError) as error:
+                self._bad.add(sample, self.source.name(sample), error)
+        raise AssertionError("the share of broken samples is below 1")
