@@ -13,7 +13,7 @@ from rooflight.data.loader.sources import ImageFiles
 def break_two(files: ImageFiles) -> None:
     """One file of nothing, and one that ends too early."""
     files.paths[11].write_bytes(b"")
-    files.paths[42].write_bytes(files.paths[42].read_bytes()[:-20])
+    files.paths[42].write_bytes(files.paths[42].read_bytes()[:-200])
 
 
 @pytest.mark.parametrize("workers", [0, 4])

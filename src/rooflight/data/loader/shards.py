@@ -1,8 +1,6 @@
 """WebDataset shards: .tar files whose members share a key, 000017.jpg and 000017.cls, read where they lie."""
 
-import os
 import tarfile
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +39,6 @@ class Shards:
         self.shards = tuple(len(members) for members in self._members)
         self._flat = [(shard, member) for shard, members in enumerate(self._members) for member in members]
         self.labels: Tensor = torch.tensor([member.label for _, member in self._flat], dtype=torch.int64)
-        self._open = threading.local()  # each worker has its own descriptors
 
     def __len__(self) -> int:
         return len(self._flat)
@@ -52,10 +49,9 @@ class Shards:
 
     def read(self, sample: int) -> bytes:
         shard, member = self._flat[sample]
-        files = self._open.__dict__.setdefault("files", {})
-        if shard not in files:
-            files[shard] = self.paths[shard].open("rb")
-        return os.pread(files[shard].fileno(), member.size, member.start)
+        with self.paths[shard].open("rb", buffering=0) as file:
+            file.seek(member.start)
+            return file.read(member.size)
 
     def decode(self, content: bytes, sample: int) -> NDArray[Any]:
         return decode_pixels(content, self.channels, name=self.name(sample))
