@@ -1,6 +1,5 @@
 """Files to pixels."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,9 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.transforms.v2.functional import resize
 
-from rooflight.core.errors import BackendError, DataError
+from rooflight.core.errors import DataError
 from rooflight.data.decode import decode_image, fit_images
-from rooflight.data.jpeg import decode_jpegs_on, decode_plain_jpeg, jpeg_decoder
+from rooflight.data.jpeg import decode_plain_jpeg, jpeg_decoder
 
 
 def test_png_comes_back_to_the_bit(tmp_path: Path) -> None:
@@ -135,17 +134,3 @@ def test_smallest_and_longest_pictures_are_fitted(tmp_path: Path, size: tuple[in
     assert image.shape == (3, size[1], size[0])
     fitted = fit_images(image[None], 3, 28, 28)[0].int()
     assert (fitted - torch.tensor([200, 100, 50]).view(3, 1, 1)).abs().max() <= 2
-
-
-def test_nvjpeg_without_its_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
-    with pytest.raises(BackendError, match=r"needs torchcodec.*rooflight\[video\]"):
-        decode_jpegs_on([b""], torch.device("cuda"))
-
-
-@pytest.mark.gpu
-def test_nvjpeg_gives_nearly_libjpegs_pixels(tmp_path: Path) -> None:
-    pytest.importorskip("torchcodec")
-    content = photo(tmp_path, subsampling=0).read_bytes()
-    there = decode_jpegs_on([content, content], torch.device("cuda"))
-    assert (there[1].cpu().int() - decode_image(content, 3).int()).abs().max() <= 3

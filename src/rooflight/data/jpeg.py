@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-
-from rooflight.core.errors import BackendError
 
 START = b"\xff\xd8\xff"
 ORIENTATION = 0x0112  # EXIF tag; 1: as it is stored
@@ -62,23 +57,3 @@ def _turned(content: bytes) -> bool:
         return False
     with Image.open(io.BytesIO(content)) as file:
         return bool(file.getexif().get(ORIENTATION, 1) != 1)
-
-
-def decode_jpegs_on(contents: list[bytes], device: torch.device) -> list[Tensor]:
-    """A batch of JPEG files as uint8 (3, H, W) on a CUDA device, by nvJPEG, in one call.
-
-    The pixels differ from libjpeg's by a few levels where colour was stored at half the size.
-    raises  BackendError if torchcodec is missing, or cannot decode there
-    """
-    try:
-        from torchcodec.decoders import decode_jpeg
-    except ImportError:
-        raise BackendError(
-            "decoding JPEG files on the GPU needs torchcodec, which is not installed. "
-            "Try: pip install 'rooflight[video]'"
-        ) from None
-    try:
-        decoded: Any = decode_jpeg(contents, mode="RGB", device=device)
-    except RuntimeError as error:
-        raise BackendError(f"nvJPEG cannot decode on {device} ({' '.join(str(error).split())[:200]}).") from None
-    return list(decoded)
