@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import ConfigError, DataError
@@ -46,12 +48,14 @@ class Loader:
         shuffle: bool = True,
         buffer: int = 2048,
         max_bad: float = 0.05,
+        replace_bad: bool = True,
     ) -> None:
         """batch: samples of all ranks together. workers: 0 makes each batch when it is asked for.
 
         device   where batches are given out; None: the CPU
         buffer   samples that are shuffled together where the source has shards
         max_bad  share of the source that may be broken
+        replace_bad  False: a batch is shorter by its broken samples, as an evaluation wants
         raises   ConfigError for what does not fit together
         """
         if batch < 1 or workers < 0 or buffer < 1:
@@ -63,6 +67,7 @@ class Loader:
             raise ConfigError(f"{len(source)} samples make no whole batch of {batch}. Try a smaller --batch.")
         self.source, self.transform = source, transform
         self.batch, self.workers, self.shuffle, self.buffer = batch, workers, shuffle, buffer
+        self.replace_bad = replace_bad
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
         self.state = LoaderState(seed=seed, epoch=0, samples=0)
         self._bad = BadSamples(len(source), max_bad)
@@ -72,6 +77,11 @@ class Loader:
         """Steps in a whole epoch."""
         whole, rest = divmod(len(self.source), self.batch)
         return whole + (rest > 0 and not self.drop_last)
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are given out."""
+        return self._copies.device
 
     @property
     def bad(self) -> tuple[BadSample, ...]:
@@ -107,18 +117,21 @@ class Loader:
             drop_last=self.drop_last,
         )
         made = self._made_by_workers(order, epoch, plan) if self.workers else self._made_here(order, epoch, plan)
-        for after, inputs, labels in self._copies.ahead(made, self._augment):
+        whole = (batch for batch in made if batch is not None)
+        for after, inputs, labels in self._copies.ahead(whole, self.augment):
             self.state = replace(self.state, epoch=epoch, samples=after)
             yield inputs, labels
 
-    def _made_here(self, order: Order, epoch: int, plan: Iterator[tuple[int, slice]]) -> Iterator[HostBatch]:
+    def _made_here(self, order: Order, epoch: int, plan: Iterator[tuple[int, slice]]) -> Iterator[HostBatch | None]:
         for after, places in plan:
             yield self._make(order, epoch, after, places)
 
-    def _made_by_workers(self, order: Order, epoch: int, plan: Iterator[tuple[int, slice]]) -> Iterator[HostBatch]:
-        """In order; an error comes where its batch would have come."""
+    def _made_by_workers(
+        self, order: Order, epoch: int, plan: Iterator[tuple[int, slice]]
+    ) -> Iterator[HostBatch | None]:
+        """In order; an error comes where its batch would have come. None: a batch of which nothing is left."""
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="rooflight-loader")
-        waiting: deque[Future[HostBatch]] = deque()
+        waiting: deque[Future[HostBatch | None]] = deque()
         try:
             for after, places in plan:
                 waiting.append(pool.submit(self._make, order, epoch, after, places))
@@ -129,10 +142,12 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _make(self, order: Order, epoch: int, after: int, places: slice) -> HostBatch:
-        samples, arrays = zip(
-            *(self._good_sample(order, place) for place in range(places.start, places.stop, places.step)), strict=True
-        )
+    def _make(self, order: Order, epoch: int, after: int, places: slice) -> HostBatch | None:
+        found = [self._good_sample(order, place) for place in range(places.start, places.stop, places.step)]
+        good = [pair for pair in found if pair is not None]
+        if not good:
+            return None
+        samples, arrays = zip(*good, strict=True)
         ids = np.array(samples, dtype=np.int64)
         inputs, sizes = collate(arrays)
         batch = HostBatch(
@@ -143,21 +158,22 @@ class Loader:
             sizes=sizes,
             labels=self.source.labels[torch.from_numpy(ids)],
         )
-        if self._copies.device.type == "cpu":
-            return replace(batch, inputs=self._augment(batch, batch.inputs))
+        if self.device.type == "cpu":
+            return replace(batch, inputs=self.augment(batch, batch.inputs))
         return batch.pinned()
 
-    def _augment(self, batch: HostBatch, inputs: Tensor) -> Tensor:
+    def augment(self, batch: HostBatch, inputs: Tensor) -> Tensor:
+        """The batch's inputs, wherever they are, with its samples' draws applied."""
         if self.transform is None:
             return inputs
         draws = self.transform.draw(batch.ids, epoch=batch.epoch, seed=self.state.seed)
         return self.transform.apply(inputs, draws, sizes=batch.sizes)
 
-    def _good_sample(self, order: Order, place: int) -> tuple[int, np.ndarray]:
-        """The sample at a place of the order, or what replaces it."""
+    def _good_sample(self, order: Order, place: int) -> tuple[int, NDArray[Any]] | None:
+        """The sample at a place of the order, or what replaces it, or None where nothing shall."""
         count = len(order)
         half = place + count // 2
-        for candidate in chain([place], range(half, half + count)):
+        for candidate in chain([place], range(half, half + count) if self.replace_bad else ()):
             sample = int(order[candidate % count])
             if sample in self._bad:
                 continue
@@ -165,4 +181,4 @@ class Loader:
                 return sample, self.source.decode(self.source.read(sample), sample)
             except (DataError, OSError) as error:
                 self._bad.add(sample, self.source.name(sample), error)
-        raise AssertionError("the share of broken samples is below 1")
+        return None

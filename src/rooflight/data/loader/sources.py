@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import DataError
-from rooflight.data.decode import decode_pixels
+from rooflight.data.decode import decode_pixels, fit_images
 
 
 class Source(Protocol):
@@ -44,6 +44,7 @@ class ImageFiles:
     paths: Sequence[Path]
     labels: Tensor
     channels: int
+    fit: tuple[int, int] | None = None  # height and width that each image is brought to; None: it keeps its own
 
     @property
     def shards(self) -> tuple[int, ...]:
@@ -59,7 +60,11 @@ class ImageFiles:
         return self.paths[sample].read_bytes()
 
     def decode(self, content: bytes, sample: int) -> NDArray[Any]:
-        return decode_pixels(content, self.channels, name=self.name(sample))
+        pixels = decode_pixels(content, self.channels, name=self.name(sample))
+        if self.fit is None:
+            return pixels
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
+        return fit_images(image, self.channels, *self.fit)[0].permute(1, 2, 0).numpy()
 
 
 @dataclass(frozen=True, slots=True)
