@@ -178,7 +178,7 @@ def _recorder(
 
 
 def _tables(result: TrainResult) -> tuple[Table, ...]:
-    rows = (
+    rows: tuple[tuple[str, str], ...] = (
         ("test accuracy", f"{show_percent(result.evaluation.accuracy)} of {result.evaluation.count:,} held-out images"),
         ("throughput", f"{show_rate(result.samples_per_second)}, {show_seconds(result.step_seconds)} a step"),
         ("first step after", show_seconds(result.first_step_seconds)),
