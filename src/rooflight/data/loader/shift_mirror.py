@@ -10,6 +10,7 @@ from torch import Tensor
 from rooflight.core.runs import Preprocessing
 from rooflight.data.augment import Draw, apply, pad
 from rooflight.data.batches import normalise
+from rooflight.data.pipeline.philox import words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +23,12 @@ class ShiftMirror:
     augmented_epochs: int
 
     def draw(self, ids: NDArray[np.int64], *, epoch: int, seed: int) -> Draw:
-        """Shifts uniform in −shift to shift, mirrored with probability ½: words of Philox, the sample its counter."""
-        words = np.array(
-            [np.random.Philox(key=[seed, epoch], counter=[0, 0, int(sample), 3]).random_raw(3) for sample in ids]
-        )
+        """Shifts uniform in −shift to shift, mirrored with probability ½: words of Philox, by the sample's number."""
+        drawn = words(ids, epoch=epoch, seed=seed, operation=0, blocks=1)
         on = epoch <= self.augmented_epochs
         shift, flip = (self.shift, self.flip) if on else (0, False)
-        moves = torch.from_numpy((words[:, :2] % np.uint64(2 * shift + 1)).astype(np.int64) - shift)
-        mirrored = torch.from_numpy((words[:, 2] & np.uint64(int(flip))).astype(np.int64))
+        moves = torch.from_numpy((drawn[:, :2] % np.uint64(2 * shift + 1)).astype(np.int64) - shift)
+        mirrored = torch.from_numpy((drawn[:, 2] & np.uint64(int(flip))).astype(np.int64))
         return Draw(down=moves[:, 0], right=moves[:, 1], mirrored=mirrored)
 
     def apply(self, images: Tensor, draws: Draw, *, sizes: Tensor | None = None) -> Tensor:
