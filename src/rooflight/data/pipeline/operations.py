@@ -32,7 +32,7 @@ def operation(kind: type[T]) -> type[T]:
             message = str(error).replace(f"{made.__name__}.__init__()", f"{made.__name__}()")
             raise ConfigError(f"{message}. Its arguments: {', '.join(known)}.") from None
 
-    made.__init__ = construct  # type: ignore[method-assign]
+    made.__init__ = construct  # type: ignore[assignment,method-assign]
     return made
 
 

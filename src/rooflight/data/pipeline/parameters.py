@@ -120,7 +120,7 @@ def random_perspective(op: ops.RandomPerspective, drawn: Words, sizes: Array) ->
 
 
 def color_jitter(op: ops.ColorJitter, drawn: Words, sizes: Array) -> Parameters:
-    """Factors by name, and order (N, K): which comes first, second, …; brightness 0, contrast 1, saturation 2, hue 3."""
+    """Factors by name, and order (N, K): the first, the second, …; brightness 0, contrast 1, saturation 2, hue 3."""
     names = ("brightness", "contrast", "saturation", "hue")
     used = [index for index, name in enumerate(names) if getattr(op, name) is not None]
     order = np.array(used, np.int64)[np.argsort(drawn[:, used], axis=1, kind="stable")]

@@ -19,7 +19,7 @@ After the last pass: levels to the output's dtype, normalised, boxes erased, sam
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ Border = Literal["constant", "edge", "reflect", "symmetric"]
 OutputDtype = Literal["uint8", "float32", "float16", "bfloat16"]
 
 # Codes of the colour step. x: a channel's level; v: the value; grey: ⌊0.2989·R + 0.587·G + 0.114·B⌋ of the pixel (the
-# level itself where there is one channel); mean, min, max and histogram: over all pixels of the sample, as they are then.
+# level itself where there is one channel); mean, min, max and histogram: over the sample as it is then.
 IDENTITY = 0
 BRIGHTNESS = 1  # ⌊clamp(v·x)⌋, clamp to 0 … 255
 CONTRAST = 2  # ⌊clamp(v·x + (1 − v)·mean(grey))⌋
@@ -126,8 +126,10 @@ class Program:
 def _move(part: Part, device: torch.device | str) -> Part:
     """A dataclass with its tensors moved."""
     values = {field.name: getattr(part, field.name) for field in fields(part)}
-    tensors = {key: value for key, value in values.items() if isinstance(value, Tensor)}
-    return replace(part, **{key: value.to(device, non_blocking=True) for key, value in tensors.items()})
+    moved: dict[str, Any] = {
+        key: value.to(device, non_blocking=True) for key, value in values.items() if isinstance(value, Tensor)
+    }
+    return replace(part, **moved)
 
 
 def check_source(program: Program, images: Tensor) -> None:
