@@ -14,7 +14,7 @@ from rooflight.data.pipeline.program import Pass
 
 
 def recolour(x: Tensor, step: Pass) -> Tensor:
-    """Every sample's list of operations, place by place: what can stand there is made of all, and each takes its own."""
+    """Every sample's list, place by place: what can stand there is made of all samples, and each takes its own."""
     for place, possible in enumerate(step.slots):
         codes = step.codes[:, place].view(-1, 1, 1, 1)
         v = step.values[:, place].view(-1, 1, 1, 1)
@@ -64,9 +64,7 @@ def hue(x: Tensor, v: Tensor) -> Tensor:
     spread = high - low
     divisor = torch.where(spread == 0, 1.0, spread)
     far_r, far_g, far_b = (high - r) / divisor, (high - g) / divisor, (high - b) / divisor
-    sextant = torch.where(
-        high == r, far_b - far_g, torch.where(high == g, far_r + 2.0 - far_b, far_g + 4.0 - far_r)
-    )
+    sextant = torch.where(high == r, far_b - far_g, torch.where(high == g, far_r + 2.0 - far_b, far_g + 4.0 - far_r))
     h = torch.fmod(sextant * (1 / 6) + 1.0, 1.0)
     s = spread / torch.where(spread == 0, 1.0, high)
     h6 = torch.remainder(h + v.squeeze(1), 1.0) * 6
@@ -158,19 +156,20 @@ def blurred(x: Tensor, sigma: Tensor, taps: tuple[int, int]) -> Tensor:
         padded = F.pad(x, (width // 2, width // 2, height // 2, height // 2), mode="replicate")
     else:
         padded = F.pad(x, (width // 2, width // 2, height // 2, height // 2), mode="reflect")
-    across = sum(
-        weight * padded[:, :, :, start : start + x.shape[3]] for start, weight in enumerate(_gaussian(sigma, width))
-    )
-    down = sum(
-        weight * across[:, :, start : start + x.shape[2]] for start, weight in enumerate(_gaussian(sigma, height))
-    )
+    across = torch.zeros_like(padded[..., : x.shape[3]])
+    for start, weight in enumerate(_gaussian(sigma, width)):
+        across = across + weight * padded[..., start : start + x.shape[3]]
+    down = torch.zeros_like(x)
+    for start, weight in enumerate(_gaussian(sigma, height)):
+        down = down + weight * across[:, :, start : start + x.shape[2]]
     return down.round().clamp(0, 255)
 
 
-def _gaussian(sigma: Tensor, taps: int) -> tuple[Tensor, ...]:
+def _gaussian(sigma: Tensor, taps: int) -> list[Tensor]:
+    """(N, 1, 1, 1) for each tap; they sum to 1."""
     offsets = torch.arange(taps, device=sigma.device, dtype=sigma.dtype) - (taps - 1) / 2
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    return (weights / weights.sum(-1, keepdim=True)).split(1, -1)
+    return list((weights / weights.sum(-1, keepdim=True)).chunk(taps, -1))
 
 
 FUNCTIONS: dict[int, Callable[[Tensor, Tensor], Tensor]] = {

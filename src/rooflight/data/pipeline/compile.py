@@ -1,6 +1,5 @@
-"""From a description and its parameters to a program."""
+"""From geometry and colours with their parameters to passes."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from rooflight.data.pipeline import operations as ops
 from rooflight.data.pipeline import program as code
 from rooflight.data.pipeline.geometry import Sketch, affine_matrices, perspective_matrices
 from rooflight.data.pipeline.parameters import Parameters
-from rooflight.data.pipeline.program import Pass, Program
+from rooflight.data.pipeline.program import Pass
 
 Array = NDArray[Any]
 JITTER = (code.BRIGHTNESS, code.CONTRAST, code.SATURATION, code.HUE)  # in the order of ColorJitter's parameters
@@ -55,6 +54,17 @@ class Compiler:
     def colour(self, codes: Array, values: Array, possible: tuple[int, ...]) -> None:
         """One more place in every sample's list."""
         self.sketch.codes.append((codes, values, possible))
+
+    def finish(self) -> tuple[Pass, ...]:
+        """All passes. raises ConfigError where the images come out in several sizes."""
+        sizes = self.sketch.size
+        if (sizes != sizes[0]).any():
+            low, high = sizes.min(0), sizes.max(0)
+            raise ConfigError(
+                f"the images come out in several sizes, {low[0]}×{low[1]} to {high[0]}×{high[1]}. "
+                "Try a RandomResizedCrop, a CenterCrop or a Resize of two numbers."
+            )
+        return (*self.done, self.sketch.finish())
 
     def applied(self, kind: int, which: Array, value: float = 0.0) -> None:
         """One colour operation, for some samples."""
@@ -156,46 +166,3 @@ def add_colour(compiler: Compiler, op: Any, drawn: Parameters) -> bool:
         case _:
             return False
     return True
-
-
-def finish(compiler: Compiler, result: "Result", channels: int) -> Program:
-    """The whole program. raises ConfigError where the images come out in several sizes."""
-    sizes = compiler.sketch.size
-    if (sizes != sizes[0]).any():
-        raise ConfigError(
-            f"the images come out in several sizes, {tuple(sizes.min(0))} to {tuple(sizes.max(0))}. "
-            "Try a RandomResizedCrop, a CenterCrop or a Resize of two numbers."
-        )
-    scale, shift = result.levels(channels)
-    return Program(
-        passes=(*compiler.done, compiler.sketch.finish()),
-        channels=channels,
-        dtype=result.dtype,
-        channels_last=result.channels_last,
-        scale=scale,
-        shift=shift,
-        erase=None,
-        erase_value=(),
-        mix=None,
-    )
-
-
-class Result:
-    """How levels become the result: decided by ToDtype and Normalize alone."""
-
-    def __init__(self, operations: Sequence[Any], *, channels_last: bool) -> None:
-        self.channels_last = channels_last
-        self.normalize = next((op for op in operations if isinstance(op, ops.Normalize)), None)
-        convert = next((op for op in operations if isinstance(op, ops.ToDtype)), None)
-        self.scaled = bool(self.normalize) or bool(convert and convert.scale)
-        self.dtype: code.OutputDtype = convert.dtype if convert else "float32" if self.normalize else "uint8"
-
-    def levels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """(scale, shift) per channel: result = level·scale + shift."""
-        if self.dtype == "uint8" or not self.scaled:
-            return (1.0,) * channels, (0.0,) * channels
-        mean, std = (self.normalize.mean, self.normalize.std) if self.normalize else ((0.0,), (1.0,))
-        if len(mean) not in (1, channels):
-            raise ConfigError(f"Normalize has {len(mean)} means, the images {channels} channels.")
-        mean, std = mean * (channels // len(mean)), std * (channels // len(std))
-        return tuple(1 / (255 * s) for s in std), tuple(-m / s for m, s in zip(mean, std, strict=True))

@@ -1,4 +1,4 @@
-"""What was drawn for a batch: random words, kept apart from what is made of them, so that they can be saved and replayed.
+"""What was drawn for a batch: random words, kept apart from what is made of them, to be saved and replayed.
 
 A draw knows nothing of the images: the same words give a crop in an image of any size.
 """
@@ -6,6 +6,7 @@ A draw knows nothing of the images: the same words give a crop in an image of an
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,10 @@ class Draws:
 
     def save(self, path: Path) -> None:
         """One .npz file."""
-        arrays = {f"words_{index}": array for index, array in enumerate(self.words)}
+        arrays: dict[str, Any] = {f"words_{index}": array for index, array in enumerate(self.words)}
+        at = np.array([self.epoch, self.seed], np.uint64)
         with path.open("wb") as file:
-            np.savez(file, ids=self.ids, at=np.array([self.epoch, self.seed], np.uint64), pipeline=self.pipeline, **arrays)
+            np.savez(file, ids=self.ids, at=at, pipeline=self.pipeline, **arrays)
 
 
 def draw_words(
@@ -41,7 +43,11 @@ def draw_words(
     samples = np.asarray(ids, dtype=np.int64).reshape(-1)
     if len(samples) == 0:
         raise ConfigError("no sample was given to draw for.")
-    for name, least, most, bits in (("id", samples.min(), samples.max(), 32), ("epoch", epoch, epoch, 32), ("seed", seed, seed, 64)):
+    for name, least, most, bits in (
+        ("id", samples.min(), samples.max(), 32),
+        ("epoch", epoch, epoch, 32),
+        ("seed", seed, seed, 64),
+    ):
         if least < 0 or int(most) >= 2**bits:
             raise ConfigError(f"the {name} {least if least < 0 else most} is outside 0 … 2^{bits} − 1.")
     found = [

@@ -197,7 +197,12 @@ def affine_matrices(
     c = np.sin(rotation - sy) / np.cos(sy)
     d = np.cos(rotation) - c * np.tan(sx)
     inverse = _eyes(len(sizes))
-    inverse[:, 0, 0], inverse[:, 0, 1], inverse[:, 1, 0], inverse[:, 1, 1] = d / scale, -b / scale, -c / scale, a / scale
+    inverse[:, 0, 0], inverse[:, 0, 1], inverse[:, 1, 0], inverse[:, 1, 1] = (
+        d / scale,
+        -b / scale,
+        -c / scale,
+        a / scale,
+    )
     middle = np.broadcast_to(np.array(center), sizes.shape) if center else sizes[:, ::-1] / 2
     middle = middle - 0.5  # corners at whole numbers → pixel centres at whole numbers
     back = _shifts(-middle[:, 0] - translate[:, 0], -middle[:, 1] - translate[:, 1])

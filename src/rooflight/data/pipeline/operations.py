@@ -1,7 +1,7 @@
 """The operations of a pipeline: torchvision v2's names, argument names and defaults, as plain frozen data."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, dataclass_transform
 
@@ -19,7 +19,7 @@ def operation(kind: type[T]) -> type[T]:
     """A frozen dataclass whose constructor answers a misspelt argument with the nearest name."""
     made = dataclass(frozen=True)(kind)
     known = [field.name for field in fields(made)]  # type: ignore[arg-type]
-    plain: Callable[..., None] = made.__init__
+    plain: Any = made.__init__
 
     @functools.wraps(plain)
     def construct(self: T, *values: Any, **named: Any) -> None:
@@ -32,7 +32,7 @@ def operation(kind: type[T]) -> type[T]:
             message = str(error).replace(f"{made.__name__}.__init__()", f"{made.__name__}()")
             raise ConfigError(f"{message}. Its arguments: {', '.join(known)}.") from None
 
-    made.__init__ = construct  # type: ignore[method-assign]
+    made.__init__ = construct  # type: ignore[assignment,method-assign]
     return made
 
 
@@ -390,6 +390,7 @@ class MixUp:
     """
 
     alpha: float = 1.0
+    num_classes: int | None = None
     mode: Literal["batch", "elem"] = "batch"
 
     def __post_init__(self) -> None:
@@ -403,6 +404,7 @@ class CutMix:
     """A box of the partner's image pasted, labels mixed by its area. mode as MixUp's."""
 
     alpha: float = 1.0
+    num_classes: int | None = None
     mode: Literal["batch", "elem"] = "batch"
 
     def __post_init__(self) -> None:

@@ -43,9 +43,10 @@ def random_resized_crop(op: ops.RandomResizedCrop, drawn: Words, sizes: Array) -
     w, h = np.rint(np.sqrt(area * ratio)).astype(np.int64), np.rint(np.sqrt(area / ratio)).astype(np.int64)
     fits = (w > 0) & (w <= width[:, None]) & (h > 0) & (h <= height[:, None])
     first = fits.argmax(1)
-    h, w = _at(h, first), _at(w, first)
-    top, left = whole(_at(tries[..., 2], first), np.maximum(height - h + 1, 1)), whole(
-        _at(tries[..., 3], first), np.maximum(width - w + 1, 1)
+    h, w = at(h, first), at(w, first)
+    top, left = (
+        whole(at(tries[..., 2], first), np.maximum(height - h + 1, 1)),
+        whole(at(tries[..., 3], first), np.maximum(width - w + 1, 1)),
     )
     shape = width / height
     middle_w = np.where(shape > op.ratio[1], np.rint(height * op.ratio[1]).astype(np.int64), width)
@@ -59,7 +60,7 @@ def random_resized_crop(op: ops.RandomResizedCrop, drawn: Words, sizes: Array) -
     }
 
 
-def _at(table: Array, place: Array) -> Array:
+def at(table: Array, place: Array) -> Array:
     """Row i's item at place[i]."""
     return table[np.arange(len(table)), place]
 
@@ -68,7 +69,7 @@ def random_crop(op: ops.RandomCrop, drawn: Words, sizes: Array) -> Parameters:
     """top and left of the window in the image, below 0 in the border."""
     left, upper, right, lower = op.padding or (0, 0, 0, 0)  # type: ignore[misc]
     height, width = op.size  # type: ignore[misc]
-    padded = sizes + (upper + lower, left + right)
+    padded = sizes + np.array([upper + lower, left + right])
     before = np.broadcast_to([upper, left], sizes.shape)
     if op.pad_if_needed:
         missing = np.maximum(np.array([height, width]) - padded, 0)
@@ -119,7 +120,7 @@ def random_perspective(op: ops.RandomPerspective, drawn: Words, sizes: Array) ->
 
 
 def color_jitter(op: ops.ColorJitter, drawn: Words, sizes: Array) -> Parameters:
-    """Factors by name, and order (N, K): which of brightness 0, contrast 1, saturation 2, hue 3 comes first, second, …"""
+    """Factors by name, and order (N, K): the first, the second, …; brightness 0, contrast 1, saturation 2, hue 3."""
     names = ("brightness", "contrast", "saturation", "hue")
     used = [index for index, name in enumerate(names) if getattr(op, name) is not None]
     order = np.array(used, np.int64)[np.argsort(drawn[:, used], axis=1, kind="stable")]

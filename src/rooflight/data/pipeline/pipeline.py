@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,14 +14,23 @@ from torch import Tensor
 
 from rooflight.core.codec import from_plain, to_plain
 from rooflight.core.errors import ConfigError, ShapeError, nearest
+from rooflight.data.pipeline import erasing, mixing, policies, reference
 from rooflight.data.pipeline import operations as ops
-from rooflight.data.pipeline import reference
-from rooflight.data.pipeline.compile import Compiler, Result, add_colour, add_geometry, finish
+from rooflight.data.pipeline.compile import Compiler, add_colour, add_geometry
 from rooflight.data.pipeline.draws import Draws, draw_words
-from rooflight.data.pipeline.parameters import DRAWN, Parameters
+from rooflight.data.pipeline.parameters import DRAWN as DRAWN_ALONE
+from rooflight.data.pipeline.parameters import Parameters
 from rooflight.data.pipeline.program import Program
+from rooflight.data.pipeline.result import MIXES, assemble, check_order
 
 Images = Tensor | Sequence[Tensor]
+DRAWN: dict[type, tuple[int, Callable[..., Parameters]]] = {  # blocks of four words, and what is made of them
+    **DRAWN_ALONE,
+    ops.RandAugment: (1, policies.rand_augment),  # for each operation that it draws
+    ops.TrivialAugmentWide: (1, policies.trivial_augment),
+    ops.RandomErasing: (erasing.BLOCKS, erasing.random_erasing),
+    **dict.fromkeys(MIXES, (mixing.BLOCKS, mixing.mixing)),
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,10 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(self.operations))
+        for op in self.operations:
+            if type(op) not in DRAWN:
+                kind = type(op).__name__
+                raise ConfigError(f"{kind} is no operation of a pipeline.{nearest(kind, ops.OPERATIONS)}")
         check_order(self.operations)
 
     # ------------------------------------------------------------ as a document
@@ -69,7 +82,7 @@ class Pipeline:
 
     def draw(self, ids: Sequence[int] | NDArray[np.int64], epoch: int = 0, seed: int = 0) -> Draws:
         """What happens to each sample: a function of (seed, epoch, sample, operation) alone."""
-        blocks = [DRAWN[type(op)][0] for op in self.operations]
+        blocks = [DRAWN[type(op)][0] * getattr(op, "num_ops", 1) for op in self.operations]
         return draw_words(ids, blocks, epoch=epoch, seed=seed, pipeline=self.sha256)
 
     def parameters(self, draws: Draws, sizes: Any) -> tuple[Parameters, ...]:
@@ -81,8 +94,14 @@ class Pipeline:
 
     def compile(self, draws: Draws, sizes: Any, channels: int = 3) -> Program:
         """The program of a batch, on the host. sizes as `parameters`; channels of the images, 1 or 3."""
-        compiler, _ = self._compiled(draws, sizes)
-        return finish(compiler, Result(self.operations, channels_last=self.channels_last), self.channels(channels))
+        compiler, made = self._compiled(draws, sizes)
+        return assemble(
+            compiler.finish(),
+            self.operations,
+            made,
+            channels=self.channels(channels),
+            channels_last=self.channels_last,
+        )
 
     def channels(self, channels: int) -> int:
         """Channels of the result."""
@@ -101,6 +120,15 @@ class Pipeline:
         program = self.compile(draws, sizes, batch.shape[1])
         return reference.run(program.to(batch.device), batch)
 
+    def labels(self, labels: Tensor, draws: Draws, sizes: Any) -> Tensor:
+        """Labels of the same batch: float32 (N, classes) where MixUp or CutMix mixes them, as they are elsewhere."""
+        mixes = [op for op in self.operations if isinstance(op, MIXES)]
+        if not mixes:
+            return labels
+        mix = self.compile(draws, sizes).mix
+        assert mix is not None
+        return mixing.mix_labels(labels, mix, mixes[0].num_classes)
+
     def _compiled(self, draws: Draws, sizes: Any) -> tuple[Compiler, tuple[Parameters, ...]]:
         if draws.pipeline != self.sha256:
             raise ConfigError("these draws were made for another pipeline. Try drawing again.")
@@ -110,22 +138,12 @@ class Pipeline:
         for op, words in zip(self.operations, draws.words, strict=True):
             made = DRAWN[type(op)][1](op, words, compiler.sketch.size)
             found.append(made)
-            if not add_geometry(compiler, op, made):
-                add_colour(compiler, op, made)
+            _ = (
+                add_geometry(compiler, op, made)
+                or add_colour(compiler, op, made)
+                or policies.add_policy(compiler, op, made)
+            )  # the rest makes the result
         return compiler, tuple(found)
-
-
-def check_order(operations: Sequence[Any]) -> None:
-    """Raise ConfigError unless these are operations, with those that make the result at the end."""
-    for op in operations:
-        if type(op) not in DRAWN:
-            kind = type(op).__name__
-            raise ConfigError(f"{kind} is no operation of a pipeline.{nearest(kind, ops.OPERATIONS)}")
-    last = (ops.ToDtype, ops.Normalize)
-    places = [index for index, op in enumerate(operations) if isinstance(op, last)]
-    if places and places[0] + len(places) != len(operations):
-        late = type(operations[places[-1] + 1]).__name__ if places[-1] + 1 < len(operations) else "an operation"
-        raise ConfigError(f"{late} stands after ToDtype or Normalize. Try it before them: it works on levels 0 to 255.")
 
 
 def read_operation(plain: Any) -> Any:

@@ -153,7 +153,7 @@ def _coverage(step: Pass, index: int, *, nearest: bool) -> Tensor:
 
 
 def _gather(canvas: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """(N, C, H', W') levels at whole places (N, H', W'); places outside are brought in, and their levels mean nothing."""
+    """(N, C, H', W') levels at whole places (N, H', W'); a place outside is brought in, its level means nothing."""
     height, width = canvas.shape[2:]
     index = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
     return torch.take_along_dim(canvas.flatten(2), index.flatten(1)[:, None], 2).view(*canvas.shape[:2], *row.shape[1:])
