@@ -1,0 +1,48 @@
+"""What an engine is."""
+
+from math import prod
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rooflight.data.pipeline.program import Program
+
+DTYPES = {
+    "uint8": torch.uint8,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+class Engine(Protocol):
+    """Carries out a program. Every engine's pixels are the reference's, within the tolerance its test states."""
+
+    @property
+    def name(self) -> str:
+        """As it is reported and chosen by."""
+
+    def refuses(self, program: Program, images: Tensor) -> str | None:
+        """Why it cannot do this, in a few words; None if it can."""
+
+    def run(self, program: Program, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """images uint8 (N, C, H, W) to a new tensor (N, channels, *size), or to `out`, of that shape, dtype and layout.
+
+        raises  BackendError for a program that it refuses
+        """
+
+
+def new_result(program: Program, images: Tensor) -> Tensor:
+    """An empty tensor for what the program makes of these images."""
+    channels, dtype = program.channels, DTYPES[program.dtype]
+    layout = (*program.size, channels) if program.channels_last else (channels, *program.size)
+    shape = (program.samples, *layout)
+    if images.device.type == "cpu":
+        # numpy asks the kernel for huge pages, torch does not: fresh memory then costs a fraction of the page faults.
+        flat = torch.from_numpy(np.empty(prod(shape) * dtype.itemsize, np.uint8))
+        result = flat.view(dtype).view(shape)
+    else:
+        result = torch.empty(shape, dtype=dtype, device=images.device)
+    return result.permute(0, 3, 1, 2) if program.channels_last else result
