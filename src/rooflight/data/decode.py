@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import DataError
-from rooflight.data.jpeg import decode_plain_jpeg
+from rooflight.data.jpeg import Empty, decode_plain_jpeg
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
@@ -39,12 +39,12 @@ def decode_image(source: Path | bytes, channels: int, *, name: str = "") -> Tens
     return torch.from_numpy(decode_pixels(source, channels, name=name)).permute(2, 0, 1).contiguous()
 
 
-def decode_pixels(content: bytes, channels: int, *, name: str) -> NDArray[np.uint8]:
-    """`decode_image` in the order that decoders write: uint8 (H, W, C)."""
+def decode_pixels(content: bytes, channels: int, *, name: str, empty: Empty = np.empty) -> NDArray[np.uint8]:
+    """`decode_image` in the order that decoders write: uint8 (H, W, C). empty: makes what plain JPEGs are decoded to."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        plain = decode_plain_jpeg(content)
+        plain = decode_plain_jpeg(content, empty)
         if plain is not None:
             return plain if channels == 3 else np.array(Image.fromarray(plain).convert("L"))[:, :, None]
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as file:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+Empty = Callable[[tuple[int, ...], type[np.uint8]], NDArray[np.uint8]]
 START = b"\xff\xd8\xff"
 ORIENTATION = 0x0112  # EXIF tag; 1: as it is stored
 EXIF_WITHIN = 65536  # bytes; the EXIF segment stands at the front of a file
@@ -23,9 +25,10 @@ def jpeg_decoder() -> tuple[str, str]:
     )
 
 
-def decode_plain_jpeg(content: bytes) -> NDArray[np.uint8] | None:
+def decode_plain_jpeg(content: bytes, empty: Empty = np.empty) -> NDArray[np.uint8] | None:
     """RGB (H, W, 3) of a JPEG that needs nothing but decoding; None for every other, which Pillow then decides on.
 
+    empty  makes the array that is decoded into, as numpy.empty does
     None where simplejpeg is missing, for CMYK, for a picture that its EXIF data turns, for one that is larger than
     Pillow takes, and for one that libjpeg warns of: what is a broken file does not depend on what is installed.
     Decoding at 1/2, 1/4 or 1/8 of the size (libjpeg's scaled DCT) is not used: resized on from there, pixels differ
@@ -44,7 +47,8 @@ def decode_plain_jpeg(content: bytes) -> NDArray[np.uint8] | None:
         largest = Image.MAX_IMAGE_PIXELS
         if space in ("CMYK", "YCCK") or _turned(content) or (largest and height * width > largest):
             return None
-        return np.asarray(simplejpeg.decode_jpeg(content, "RGB"))
+        pixels = empty((height, width, 3), np.uint8)
+        return np.asarray(simplejpeg.decode_jpeg(content, "RGB", buffer=pixels))
     except ValueError:
         return None
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.data.loader.batch import HostBatch
 
+Augment = Callable[[NDArray[np.int64], int, Tensor, Tensor | None], Tensor]  # ids, epoch, inputs, sizes
 Given = tuple[int, Tensor, Tensor]  # samples given out with it, inputs, labels
 
 
@@ -17,7 +20,7 @@ class Copies:
         self.device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def ahead(self, batches: Iterator[HostBatch], augment: Callable[[HostBatch, Tensor], Tensor]) -> Iterator[Given]:
+    def ahead(self, batches: Iterator[HostBatch], augment: Augment) -> Iterator[Given]:
         """The batches on the device; the next one is on its way before one is given out."""
         if self._stream is None:
             yield from ((batch.after, batch.inputs, batch.labels) for batch in batches)
@@ -32,10 +35,11 @@ class Copies:
             yield self._ready(pending)
 
     def _issue(
-        self, stream: torch.cuda.Stream, batch: HostBatch, augment: Callable[[HostBatch, Tensor], Tensor]
+        self, stream: torch.cuda.Stream, batch: HostBatch, augment: Augment
     ) -> tuple[HostBatch, Given, torch.cuda.Event]:
         with torch.cuda.stream(stream):
-            inputs = augment(batch, batch.inputs.to(self.device, non_blocking=True))
+            moved = batch.inputs.to(self.device, non_blocking=True)
+            inputs = augment(batch.ids, batch.epoch, moved, batch.sizes)
             labels = batch.labels.to(self.device, non_blocking=True)
             return batch, (batch.after, inputs, labels), stream.record_event()
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.runs import BadSample
 from rooflight.data.loader.bad import BadSamples
-from rooflight.data.loader.batch import HostBatch, Transform, collate
+from rooflight.data.loader.batch import Arena, HostBatch, Images, Transform, as_images, collate
 from rooflight.data.loader.device import Copies
 from rooflight.data.loader.order import LoaderState, Order, check_ranks, rank_slices, shuffled, shuffled_by_shard
 from rooflight.data.loader.sources import Source
@@ -71,6 +71,7 @@ class Loader:
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
         self.state = LoaderState(seed=seed, epoch=0, samples=0)
         self._bad = BadSamples(len(source), max_bad)
+        self._arena = Arena()
         self._copies = Copies(device or torch.device("cpu"))
 
     def __len__(self) -> int:
@@ -143,31 +144,29 @@ class Loader:
             pool.shutdown(cancel_futures=True)
 
     def _make(self, order: Order, epoch: int, after: int, places: slice) -> HostBatch | None:
+        self._arena.restart()
         found = [self._good_sample(order, place) for place in range(places.start, places.stop, places.step)]
         good = [pair for pair in found if pair is not None]
         if not good:
             return None
         samples, arrays = zip(*good, strict=True)
         ids = np.array(samples, dtype=np.int64)
-        inputs, sizes = collate(arrays)
-        batch = HostBatch(
-            after=after,
-            epoch=epoch,
-            ids=ids,
-            inputs=inputs,
-            sizes=sizes,
-            labels=self.source.labels[torch.from_numpy(ids)],
-        )
-        if self.device.type == "cpu":
-            return replace(batch, inputs=self.augment(batch, batch.inputs))
-        return batch.pinned()
+        labels = self.source.labels[torch.from_numpy(ids)]
+        on_host = self.device.type == "cpu"
+        if on_host and self.transform is not None:
+            inputs, sizes = self.augment(ids, epoch, as_images(arrays, self._arena)), None
+        else:
+            inputs, sizes = collate(arrays)
+        batch = HostBatch(after=after, epoch=epoch, ids=ids, inputs=inputs, sizes=sizes, labels=labels)
+        return batch if on_host else batch.pinned()
 
-    def augment(self, batch: HostBatch, inputs: Tensor) -> Tensor:
-        """The batch's inputs, wherever they are, with its samples' draws applied."""
+    def augment(self, ids: NDArray[np.int64], epoch: int, images: Images, sizes: Tensor | None = None) -> Tensor:
+        """The images of these samples, wherever they are, with their draws applied."""
         if self.transform is None:
-            return inputs
-        draws = self.transform.draw(batch.ids, epoch=batch.epoch, seed=self.state.seed)
-        return self.transform.apply(inputs, draws, sizes=batch.sizes)
+            assert isinstance(images, Tensor)
+            return images
+        draws = self.transform.draw(ids, epoch=epoch, seed=self.state.seed)
+        return self.transform.apply(images, draws, sizes=sizes)
 
     def _good_sample(self, order: Order, place: int) -> tuple[int, NDArray[Any]] | None:
         """The sample at a place of the order, or what replaces it, or None where nothing shall."""
@@ -178,7 +177,7 @@ class Loader:
             if sample in self._bad:
                 continue
             try:
-                return sample, self.source.decode(self.source.read(sample), sample)
+                return sample, self.source.decode(self.source.read(sample), sample, self._arena.empty)
             except (DataError, OSError) as error:
                 self._bad.add(sample, self.source.name(sample), error)
         return None

@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from rooflight.core.errors import DataError
 from rooflight.data.jpeg import jpeg_decoder
-from rooflight.data.loader.batch import HostBatch, collate
+from rooflight.data.loader.batch import Arena, as_images, collate
 from rooflight.data.loader.loader import Loader
 
 MEASURED_SECONDS = 0.5  # for all stages together, about
@@ -56,16 +55,19 @@ def measure_rates(loader: Loader) -> tuple[StageRate, ...]:
         StageRate(stage="read", where=where, samples_per_second=count / read_seconds),
         StageRate(stage="decode", where=where, samples_per_second=count / decode_seconds),
     ]
-    batch = _batch(loader, arrays, chosen)
+    ids = np.array(chosen, dtype=np.int64)
     if device.type == "cuda":
-        pinned = batch.pinned()
-        seconds = _seconds(lambda: pinned.inputs.to(device, non_blocking=True), device)
+        host, sizes = collate(arrays)
+        pinned = host.pin_memory()
+        seconds = _seconds(lambda: pinned.to(device, non_blocking=True), device)
         rates.append(StageRate(stage="copy", where=str(device), samples_per_second=count / seconds))
-    if loader.transform is not None:
-        inputs = batch.inputs.to(device)
-        seconds = _seconds(lambda: loader.augment(batch, inputs), device)
-        place = str(device) if device.type == "cuda" else where
-        rates.append(StageRate(stage="augment", where=place, samples_per_second=count / seconds))
+        moved = pinned.to(device)
+        seconds = _seconds(lambda: loader.augment(ids, 0, moved, sizes), device)
+        rates.append(StageRate(stage="augment", where=str(device), samples_per_second=count / seconds))
+    elif loader.transform is not None:
+        images = as_images(arrays, Arena())
+        seconds = _seconds(lambda: loader.augment(ids, 0, images), device)
+        rates.append(StageRate(stage="augment", where=where, samples_per_second=count / seconds))
     return tuple(rates)
 
 
@@ -76,13 +78,6 @@ def describe_rates(rates: tuple[StageRate, ...]) -> tuple[str, ...]:
     stages = ", ".join(f"{rate.stage} {rate.samples_per_second:,.0f}/s ({rate.where})" for rate in rates)
     decoder, why = jpeg_decoder()
     return (f"loading, one worker alone: {stages}", f"JPEG files by {decoder}: {why}")
-
-
-def _batch(loader: Loader, arrays: list[Any], chosen: list[int]) -> HostBatch:
-    inputs, sizes = collate(arrays)
-    ids = np.array(chosen, dtype=np.int64)
-    labels = loader.source.labels[torch.from_numpy(ids)]
-    return HostBatch(after=0, epoch=0, ids=ids, inputs=inputs, sizes=sizes, labels=labels)
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import DataError
 from rooflight.data.decode import SUFFIXES, decode_pixels
+from rooflight.data.jpeg import Empty
 
 IMAGES = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 LABEL = "cls"  # a whole number in text, as WebDataset's own examples have it
@@ -53,8 +55,8 @@ class Shards:
             file.seek(member.start)
             return file.read(member.size)
 
-    def decode(self, content: bytes, sample: int) -> NDArray[Any]:
-        return decode_pixels(content, self.channels, name=self.name(sample))
+    def decode(self, content: bytes, sample: int, empty: Empty = np.empty) -> NDArray[Any]:
+        return decode_pixels(content, self.channels, name=self.name(sample), empty=empty)
 
 
 def index_shard(path: Path) -> list[Member]:

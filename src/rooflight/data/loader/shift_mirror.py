@@ -7,9 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rooflight.core.errors import ShapeError
 from rooflight.core.runs import Preprocessing
 from rooflight.data.augment import Draw, apply, pad
 from rooflight.data.batches import normalise
+from rooflight.data.loader.batch import Images
 from rooflight.data.pipeline.philox import words
 
 
@@ -31,8 +33,10 @@ class ShiftMirror:
         mirrored = torch.from_numpy((drawn[:, 2] & np.uint64(int(flip))).astype(np.int64))
         return Draw(down=moves[:, 0], right=moves[:, 1], mirrored=mirrored)
 
-    def apply(self, images: Tensor, draws: Draw, *, sizes: Tensor | None = None) -> Tensor:
-        """uint8 (N, C, H, W), all of one size, to float32 of the same shape."""
+    def apply(self, images: Images, draws: Draw, *, sizes: Tensor | None = None) -> Tensor:
+        """uint8 (N, C, H, W) to float32 of the same shape. raises ShapeError for images of several sizes"""
+        if not isinstance(images, Tensor):
+            raise ShapeError("shift and mirror take images of one size. Try fitting them as they are decoded.")
         device = images.device
         moved = Draw(down=draws.down.to(device), right=draws.right.to(device), mirrored=draws.mirrored.to(device))
         every = torch.arange(len(images), device=device)

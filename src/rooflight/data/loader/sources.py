@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rooflight.core.errors import DataError
 from rooflight.data.decode import decode_pixels, fit_images
+from rooflight.data.jpeg import Empty
 
 
 class Source(Protocol):
@@ -33,8 +34,11 @@ class Source(Protocol):
     def read(self, sample: int) -> Any:
         """The sample as it is stored. raises OSError if it cannot be read"""
 
-    def decode(self, content: Any, sample: int) -> NDArray[Any]:
-        """What `read` gave, decoded: pixels (H, W, C), frames (T, H, W, C) or tokens (T,). raises DataError"""
+    def decode(self, content: Any, sample: int, empty: Empty = np.empty) -> NDArray[Any]:
+        """What `read` gave, decoded: pixels (H, W, C), frames (T, H, W, C) or tokens (T,). raises DataError
+
+        empty  makes an array to decode into, which is used again for the next batch; a source may ignore it
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,8 @@ class ImageFiles:
     def read(self, sample: int) -> bytes:
         return self.paths[sample].read_bytes()
 
-    def decode(self, content: bytes, sample: int) -> NDArray[Any]:
-        pixels = decode_pixels(content, self.channels, name=self.name(sample))
+    def decode(self, content: bytes, sample: int, empty: Empty = np.empty) -> NDArray[Any]:
+        pixels = decode_pixels(content, self.channels, name=self.name(sample), empty=empty)
         if self.fit is None:
             return pixels
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
@@ -94,7 +98,7 @@ class ArrayImages:
     def read(self, sample: int) -> NDArray[Any]:
         return np.array(self.pixels[sample])  # a copy: of a mapped file, this is what reads it
 
-    def decode(self, content: NDArray[Any], sample: int) -> NDArray[Any]:
+    def decode(self, content: NDArray[Any], sample: int, empty: Empty = np.empty) -> NDArray[Any]:
         return content
 
 
@@ -126,5 +130,5 @@ class TextWindows:
     def read(self, sample: int) -> NDArray[Any]:
         return self.tokens[sample : sample + self.length]
 
-    def decode(self, content: NDArray[Any], sample: int) -> NDArray[Any]:
+    def decode(self, content: NDArray[Any], sample: int, empty: Empty = np.empty) -> NDArray[Any]:
         return content

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from rooflight.core.errors import DataError
 from rooflight.core.runs import BadSample
+from rooflight.data.jpeg import Empty
 from rooflight.data.loader.bad import BadSamples
-from rooflight.data.loader.batch import Transform
+from rooflight.data.loader.batch import Images, Transform
 from rooflight.data.video.read import VideoIndex, index_video, read_frames
 from rooflight.data.video.sampling import by_stride, by_time, clip_starts
 
@@ -76,7 +77,7 @@ class VideoClips:
         """The clip's place: FFmpeg reads as it decodes."""
         return self.clips[sample]
 
-    def decode(self, content: Clip, sample: int) -> NDArray[Any]:
+    def decode(self, content: Clip, sample: int, empty: Empty = np.empty) -> NDArray[Any]:
         return read_frames(content.video, content.frames)
 
 
@@ -91,9 +92,12 @@ class PerClip:
         """A draw depends on the sample's number alone, so a number that is repeated is drawn the same."""
         return self.transform.draw(np.repeat(ids, self.count), epoch=epoch, seed=seed)
 
-    def apply(self, images: Tensor, draws: Any, *, sizes: Tensor | None = None) -> Tensor:
-        """uint8 (N, C, T, H, W) to the transform's (N, C, T, H', W')."""
-        frames = images.transpose(1, 2).flatten(0, 1)
+    def apply(self, images: Images, draws: Any, *, sizes: Tensor | None = None) -> Tensor:
+        """uint8 (N, C, T, H, W), or N of (C, T, H, W) in several sizes, to the transform's (N, C, T, H', W')."""
+        if isinstance(images, Tensor):
+            frames: Images = images.transpose(1, 2).flatten(0, 1)
+        else:
+            frames = [frame for clip in images for frame in clip.unbind(1)]
         every = None if sizes is None else sizes.repeat_interleave(self.count, dim=0)
         done = self.transform.apply(frames, draws, sizes=every)
         clips: Tensor = done.unflatten(0, (-1, self.count))
