@@ -289,6 +289,8 @@ def augment(
                 erased = (at_y >= 0) & (at_y < tl.load(box_at + 2)) & (at_x >= 0) & (at_x < tl.load(box_at + 3))
                 result = tl.where(erased, tl.load(erase_value + e * out_channels + n), result)
             at = place * out_channels + n if last else n * pixels + place
+            if out.dtype.element_ty == tl.uint8:
+                result = tl.minimum(tl.maximum((result + ROUND) - ROUND, 0.0), 255.0)
             tl.store(out + start * out_channels + at, result.to(out.dtype.element_ty), mask=valid)
     else:
         grey = tl.where(valid, grey_of(r, g, b, single), 0.0)

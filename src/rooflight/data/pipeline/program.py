@@ -8,8 +8,10 @@ after each of them, as in a uint8 tensor that torchvision's operations go over o
    Pillow and torchvision do on the CPU. Along one axis with scale = box / canvas and, when antialias is set,
    support = max(scale, 1), else 1, canvas pixel i is the mean of the box's pixels j, weighed by the triangle
    max(0, 1 − |j + ½ − (i + ½)·scale| / support), over the j with ⌊(i + ½)·scale − support + ½⌋ ≤ j <
-   ⌊(i + ½)·scale + support + ½⌋ inside the box; the weights are divided by their sum. Rounding is ⌊x + ½⌋. Where box
-   and canvas have the same size, nothing changes.
+   ⌊(i + ½)·scale + support + ½⌋ inside the box; the weights are divided by their sum, then rounded to whole parts of
+   2^bits, the most bits with which the axis's largest still fits into 15, as torchvision's kernel multiplies by. (An
+   engine that leaves them in float32 is off by one level in about one value of a hundred.) Rounding is ⌊x + ½⌋. Where
+   box and canvas have the same size, nothing changes.
 2. *warp*: output pixel (x, y) is read from the canvas at (u, v), (u·w, v·w, w) = matrix · (x, y, 1). Coordinates are
    indices: the centre of the first pixel is at 0. "nearest" reads the pixel at (round(u), round(v)), halves to even;
    "bilinear" sums the four around it, rounds halves to even. What lies outside the window, or outside a guard, is fill.

@@ -97,7 +97,11 @@ def _weights(line: Tensor, start: Tensor, box: Tensor, canvas: Tensor, source: i
     last = torch.minimum((centre + support + 0.5).floor(), box)
     weights = (1 - (pixel + 0.5 - centre).abs() / support).clamp(min=0)
     weights = torch.where((pixel >= first) & (pixel < last), weights, 0.0)
-    return weights / weights.sum(2, keepdim=True).clamp(min=1e-12)
+    weights = weights / weights.sum(2, keepdim=True).clamp(min=1e-12)
+    # Whole parts of 2^bits, so that the largest fits into 15: what torchvision's uint8 kernel on the CPU multiplies by.
+    bits = torch.log2((2**15 - 0.5) / weights.amax((1, 2), keepdim=True)).ceil() - 1
+    parts = torch.exp2(bits.clamp(max=22))
+    return (weights * parts + 0.5).floor() / parts
 
 
 def _rounded(x: Tensor) -> Tensor:
