@@ -40,7 +40,7 @@ def decode_image(source: Path | bytes, channels: int, *, name: str = "") -> Tens
 
 
 def decode_pixels(content: bytes, channels: int, *, name: str, empty: Empty = np.empty) -> NDArray[np.uint8]:
-    """`decode_image` in the order that decoders write: uint8 (H, W, C). empty: makes what plain JPEGs are decoded to."""
+    """`decode_image` in the order that decoders write: uint8 (H, W, C). empty: makes the array of a plain JPEG."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from rooflight.data.loader.batch import Images
 from rooflight.data.loader.sources import ImageFiles
 
 
@@ -31,5 +32,6 @@ class Corner:
     def draw(self, ids: NDArray[np.int64], *, epoch: int, seed: int) -> Tensor:
         return torch.from_numpy(ids * 1000 + epoch * 10 + seed)
 
-    def apply(self, images: Tensor, draws: Any, *, sizes: Tensor | None = None) -> Tensor:
-        return images[:, :, :16, :16].double() + draws[:, None, None, None] * 256
+    def apply(self, images: Images, draws: Any, *, sizes: Tensor | None = None) -> Tensor:
+        corners = torch.stack([image[:, :16, :16] for image in images])
+        return corners.double() + draws[:, None, None, None] * 256

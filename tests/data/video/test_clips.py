@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import BackendError, DataError
+from rooflight.data.loader.batch import Images
 from rooflight.data.loader.loader import Loader
 from rooflight.data.video.clips import PerClip, VideoClips
 from rooflight.data.video.read import index_video, read_frames
@@ -103,8 +104,8 @@ class Shift:
     def draw(self, ids: NDArray[np.int64], *, epoch: int, seed: int) -> Tensor:
         return torch.from_numpy(ids * 100 + epoch * 10 + seed)
 
-    def apply(self, images: Tensor, draws: Any, *, sizes: Tensor | None = None) -> Tensor:
-        return images.long() + draws[:, None, None, None] * 1000
+    def apply(self, images: Images, draws: Any, *, sizes: Tensor | None = None) -> Tensor:
+        return torch.stack(list(images)).long() + draws[:, None, None, None] * 1000
 
 
 @pytest.mark.parametrize("workers", [0, 4])
@@ -123,6 +124,13 @@ def test_a_clip_is_drawn_once_for_all_its_frames(tmp_path: Path, workers: int) -
         start = clips.clips[sample].frames[0]
         expected = [label * 60 + int(start + 2 * step) * 3 for step in range(4)]
         assert close([round((frame % 1000).double().mean().item()) for frame in clip.transpose(0, 1)], expected)
+
+
+def test_clips_of_several_sizes_are_one_batch() -> None:
+    clips = [torch.full((3, 2, 4, 4), 1, dtype=torch.uint8), torch.full((3, 2, 4, 4), 2, dtype=torch.uint8)]
+    transform = PerClip(Shift(), count=2)
+    draws = transform.draw(np.array([5, 6]), epoch=0, seed=0)
+    assert torch.equal(transform.apply(clips, draws), transform.apply(torch.stack(clips), draws))
 
 
 def test_broken_videos_are_named_and_left_out(tmp_path: Path) -> None:
