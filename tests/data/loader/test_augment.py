@@ -40,7 +40,7 @@ def test_a_pipeline_draws_the_same_in_every_batch(files: ImageFiles, engine: Eng
 
 def test_images_of_one_size_and_of_several_come_out_alike(files: ImageFiles) -> None:
     """One by one, padded as for a GPU, or together: the same pixels, mixed or not."""
-    mixing = Pipeline([RandomResizedCrop(16), CutMix(num_classes=70), Normalize([0.5] * 3, [0.2] * 3)])
+    mixing = Pipeline([RandomResizedCrop(16), Normalize([0.5] * 3, [0.2] * 3), CutMix(num_classes=70)])
     arrays = [files.decode(files.read(sample), sample) for sample in range(12)]
     padded, sizes = collate(arrays)
     for pipeline in (PIPELINE, mixing):
