@@ -181,7 +181,4 @@ class _EveryTime:
         self.loader = loader
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        from dataclasses import replace
-
-        self.loader.resume(replace(self.loader.state, epoch=0, samples=0))
         return self.loader.epoch(0)

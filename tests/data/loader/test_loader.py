@@ -61,6 +61,16 @@ def test_a_stopped_epoch_goes_on_where_it_was(files: ImageFiles, workers: int) -
     assert same(samples(second.epoch(2)), samples(loader(files).epoch(2)))
 
 
+def test_an_epoch_may_be_gone_through_again(files: ImageFiles) -> None:
+    mine = loader(files)
+    once = samples(mine.epoch(1))
+    assert len(once) == 70
+    assert same(samples(mine.epoch(1)), once)
+    mine.resume(LoaderState(seed=3, epoch=1, samples=70))
+    assert samples(mine.epoch(1)) == []
+    assert same(samples(mine.epoch(1)), once)
+
+
 def test_a_resume_may_change_the_world_size(files: ImageFiles) -> None:
     order = loader(files).order(1)
     state = LoaderState(seed=3, epoch=1, samples=30)

@@ -70,6 +70,7 @@ class Loader:
         self.replace_bad = replace_bad
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
         self.state = LoaderState(seed=seed, epoch=0, samples=0)
+        self._skip = 0  # samples of the next epoch that were given out before a resume
         self._bad = BadSamples(len(source), max_bad)
         self._arena = Arena()
         self._copies = Copies(device or torch.device("cpu"))
@@ -90,12 +91,12 @@ class Loader:
         return self._bad.list()
 
     def resume(self, state: LoaderState) -> None:
-        """Go on after the samples that `state` counts. The next `epoch(state.epoch)` starts there."""
+        """Go on after the samples that `state` counts: the next call of `epoch`, if it is of that epoch, starts there."""
         if not 0 <= state.samples <= len(self.source):
             raise ConfigError(f"the state has seen {state.samples:,} samples of an epoch of {len(self.source):,}.")
         left = len(self.source) - state.samples
         check_ranks(left, batch=self.batch, rank=self.rank, world_size=self.world_size, drop_last=self.drop_last)
-        self.state = state
+        self.state, self._skip = state, state.samples
 
     def order(self, epoch: int) -> Order:
         """The samples of an epoch, for all ranks together."""
@@ -107,7 +108,8 @@ class Loader:
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(inputs, labels int64 (n,)) on the device. `state` counts a batch as soon as it is given out."""
-        start = self.state.samples if epoch == self.state.epoch else 0
+        start = self._skip if epoch == self.state.epoch else 0
+        self._skip = 0
         order = self.order(epoch)
         plan = rank_slices(
             len(order),
