@@ -122,8 +122,8 @@ def chain(operations: Sequence[Any], drawn: Sequence[Parameters], index: int, im
     return image
 
 
-def by_torchvision(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
-    """One operation with its parameters, by torchvision.transforms.v2.functional."""
+def by_torchvision(op: Any, drawn: dict[str, Any], x: Tensor) -> Any:
+    """One operation with its parameters, by torchvision.transforms.v2.functional: a tensor like x."""
     from torchvision.transforms.v2 import functional as F
 
     fill = None if getattr(op, "fill", None) is None else list(op.fill)
@@ -174,7 +174,7 @@ def by_torchvision(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
             return _with_probability(op, drawn, x)
 
 
-def _with_probability(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
+def _with_probability(op: Any, drawn: dict[str, Any], x: Tensor) -> Any:
     from torchvision.transforms.v2 import functional as F
 
     if not drawn["applied"]:
@@ -198,7 +198,7 @@ def _with_probability(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
             raise AssertionError(f"no torchvision function for {op}")
 
 
-def _policy(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
+def _policy(op: Any, drawn: dict[str, Any], x: Tensor) -> Any:
     """By the method that torchvision's own classes call."""
     from torchvision.transforms import v2
 
