@@ -42,7 +42,7 @@ def hsv_to_rgb(hsv: Tensor) -> Tensor:
 
 
 def rgb_to_ycbcr(rgb: Tensor, standard: Standard = "bt601", range: Range = "full") -> Tensor:
-    """Luma and two differences of colour, 0 … 1: full as in JPEG; limited, 16 … 235 and 16 … 240 of 255, as in video."""
+    """Luma and two differences of colour, 0 … 1. full: of JPEG; limited: of video, 16 … 235 and 16 … 240 of 255."""
     kr, kb = LUMA[standard]
     r, g, b = rgb.unbind(-3)
     y = kr * r + (1 - kr - kb) * g + kb * b

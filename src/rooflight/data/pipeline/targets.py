@@ -84,5 +84,5 @@ def _forward(step: Pass, points: Tensor) -> Tensor:
     """Points (N, K, 2) of the canvas in the output: through the inverse of the matrix."""
     inverse = torch.linalg.inv(step.matrix.double())
     known = torch.cat((points - 0.5, torch.ones_like(points[..., :1])), -1)
-    moved = known @ inverse.transpose(1, 2)
+    moved: Tensor = known @ inverse.transpose(1, 2)
     return moved[..., :2] / moved[..., 2:] + 0.5
