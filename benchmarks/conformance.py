@@ -122,23 +122,25 @@ def chain(operations: Sequence[Any], drawn: Sequence[Parameters], index: int, im
     return image
 
 
-def by_torchvision(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
-    """One operation with its parameters, by torchvision.transforms.v2.functional."""
+def by_torchvision(op: Any, drawn: dict[str, Any], x: Tensor) -> Any:
+    """One operation with its parameters, by torchvision.transforms.v2.functional: a tensor like x."""
     from torchvision.transforms.v2 import functional as F
 
     fill = None if getattr(op, "fill", None) is None else list(op.fill)
+    size: Any = getattr(op, "size", None)
     match op:
         case ops.Resize():
-            return F.resize(x, list(op.size), op.interpolation, op.max_size, op.antialias)
+            return F.resize(x, list(size), op.interpolation, op.max_size, op.antialias)
         case ops.CenterCrop():
-            return F.center_crop(x, list(op.size))
+            return F.center_crop(x, list(size))
         case ops.RandomResizedCrop():
             box = [int(drawn[name]) for name in ("top", "left", "height", "width")]
-            return F.resized_crop(x, *box, list(op.size), op.interpolation, op.antialias)
+            return F.resized_crop(x, *box, list(size), op.interpolation, op.antialias)
         case ops.RandomCrop():
-            left, upper, right, lower = op.padding or (0, 0, 0, 0)
+            padding: Any = op.padding or (0, 0, 0, 0)
+            left, upper, right, lower = padding
             x = F.pad(x, [left, upper, right, lower], fill, op.padding_mode)
-            return F.crop(x, int(drawn["top"]) + upper, int(drawn["left"]) + left, *op.size)
+            return F.crop(x, int(drawn["top"]) + upper, int(drawn["left"]) + left, *size)
         case ops.RandomHorizontalFlip():
             return F.horizontal_flip(x) if drawn["applied"] else x
         case ops.RandomVerticalFlip():
@@ -164,7 +166,8 @@ def by_torchvision(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
         case ops.Grayscale():
             return F.rgb_to_grayscale(x, op.num_output_channels)
         case ops.GaussianBlur():
-            return F.gaussian_blur(x, list(op.kernel_size), [float(drawn["sigma"])] * 2)
+            taps: Any = op.kernel_size
+            return F.gaussian_blur(x, list(taps), [float(drawn["sigma"])] * 2)
         case ops.RandAugment() | ops.TrivialAugmentWide():
             return _policy(op, drawn, x)
         case ops.RandomErasing():
@@ -174,7 +177,7 @@ def by_torchvision(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
             return _with_probability(op, drawn, x)
 
 
-def _with_probability(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
+def _with_probability(op: Any, drawn: dict[str, Any], x: Tensor) -> Any:
     from torchvision.transforms.v2 import functional as F
 
     if not drawn["applied"]:
@@ -198,7 +201,7 @@ def _with_probability(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
             raise AssertionError(f"no torchvision function for {op}")
 
 
-def _policy(op: Any, drawn: dict[str, Any], x: Tensor) -> Tensor:
+def _policy(op: Any, drawn: dict[str, Any], x: Tensor) -> Any:
     """By the method that torchvision's own classes call."""
     from torchvision.transforms import v2
 

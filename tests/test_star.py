@@ -43,7 +43,7 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "trace": {"torch"},
     "estimate": {"numpy"},
     "bench": {"torch", "torchvision", "numpy", "keras", "mlperf_loadgen", "triton"},
-    "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow", "simplejpeg", "torchcodec", "av"},
+    "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow", "numba", "triton", "simplejpeg", "torchcodec", "av"},
     "models": {"torch", "torchvision", "timm", "transformers"},
     "train": {"torch", "safetensors"},
     "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime"},

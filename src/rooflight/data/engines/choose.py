@@ -24,6 +24,7 @@ from rooflight.data.engines.torch_engine import TorchEngine
 from rooflight.data.pipeline.program import Program
 
 REPEATS = 3  # timed runs of the batch, after one that compiles
+HOPELESS = 20  # an engine this many times slower is not run again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +80,12 @@ def choose(
     for name, engine in engines().items():
         why = engine.refuses(program, images)
         if why is None:
-            rates[name] = program.samples / _seconds(engine, program, images, clock)
+            best = program.samples / max(rates.values()) if rates else None
+            rates[name] = program.samples / _seconds(engine, program, images, clock, best)
         else:
             refused[name] = why
-    best = max(rates, key=rates.__getitem__)
-    choice = Choice(engine=best, reason=_words(rates, refused), images_per_second=rates, refused=refused)
+    fastest = max(rates, key=rates.__getitem__)
+    choice = Choice(engine=fastest, reason=_words(rates, refused), images_per_second=rates, refused=refused)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, to_json(choice))
@@ -96,15 +98,19 @@ def engines_folder() -> Path:
     return cached / "rooflight" / "engines"
 
 
-def _seconds(engine: Engine, program: Program, images: Tensor, clock: Callable[[], float]) -> float:
-    """Median time of a batch."""
-    taken = []
+def _seconds(
+    engine: Engine, program: Program, images: Tensor, clock: Callable[[], float], best: float | None
+) -> float:
+    """Median time of a batch; after one batch, where that took HOPELESS times the best engine's."""
+    taken: list[float] = []
     for _ in range(1 + REPEATS):
         begin = clock()
         engine.run(program, images)
         if images.is_cuda:
             torch.cuda.synchronize(images.device)
         taken.append(clock() - begin)
+        if best is not None and taken[-1] > HOPELESS * best:
+            return taken[-1]
     return statistics.median(taken[1:])
 
 
