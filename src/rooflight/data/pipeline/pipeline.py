@@ -80,6 +80,11 @@ class Pipeline:
 
     # ------------------------------------------------------------ draw, then apply
 
+    @property
+    def draws(self) -> str:
+        """Names of the operations that draw at random."""
+        return ", ".join(type(op).__name__ for op in self.operations if DRAWN[type(op)][0])
+
     def draw(self, ids: Sequence[int] | NDArray[np.int64], epoch: int = 0, seed: int = 0) -> Draws:
         """What happens to each sample: a function of (seed, epoch, sample, operation) alone."""
         blocks = [DRAWN[type(op)][0] * getattr(op, "num_ops", 1) for op in self.operations]
