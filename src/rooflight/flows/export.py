@@ -63,7 +63,7 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
 
 def test_samples(run: Path, console: Console) -> tuple[Tensor | None, str]:
     """Real test images of the run's data, normalised; None, with the reason, where the data is no longer there."""
-    from rooflight.data.batches import normalise
+    from rooflight.data.preprocess import preprocess
     from rooflight.flows.train_data import find_data, first_test_images
 
     try:
@@ -76,7 +76,7 @@ def test_samples(run: Path, console: Console) -> tuple[Tensor | None, str]:
             "the run's own test images are not at hand (it was stopped, or its data has moved): random ones are used"
         )
         return None, "seeded random inputs"
-    return normalise(chosen, shape), f"{len(chosen)} test images of {result.data.name}"
+    return preprocess(chosen, shape), f"{len(chosen)} test images of {result.data.name}"
 
 
 def _parity_table(artifact: Artifact) -> Table:

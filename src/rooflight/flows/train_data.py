@@ -101,8 +101,9 @@ def _fits(decoded_bytes: int) -> tuple[bool, str]:
 
 
 def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting) -> TrainData:
-    from rooflight.data.batches import Batches, normalise
+    from rooflight.data.batches import Batches
     from rooflight.data.images import measure_preprocessing
+    from rooflight.data.preprocess import preprocess
 
     preprocessing = measure_preprocessing(images.train_images)
     batches = Batches(
@@ -118,7 +119,7 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting) -> Tra
     )
     device = setting.device
     pairs = zip(images.test_images.split(EVALUATION_BATCH), images.test_labels.split(EVALUATION_BATCH), strict=True)
-    test_batches = [(normalise(pixels.to(device), preprocessing), labels.to(device)) for pixels, labels in pairs]
+    test_batches = [(preprocess(pixels.to(device), preprocessing), labels.to(device)) for pixels, labels in pairs]
     return TrainData(
         info=images.info,
         preprocessing=preprocessing,
@@ -129,6 +130,7 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting) -> Tra
 
 
 def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> TrainData:
+    from rooflight.data.loader.augment import Evaluate
     from rooflight.data.loader.files import measure_folder, with_bad
     from rooflight.data.loader.loader import Loader
     from rooflight.data.loader.rates import describe_rates, measure_rates
@@ -148,12 +150,11 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
         device=setting.device,
         max_bad=config.max_bad,
     )
-    plain = ShiftMirror(preprocessing=preprocessing, shift=0, flip=False, augmented_epochs=0)
     test = Loader(
         images.test,
         batch=EVALUATION_BATCH,
         seed=config.seed,
-        transform=plain,
+        transform=Evaluate(preprocessing),
         workers=workers,
         device=setting.device,
         shuffle=False,

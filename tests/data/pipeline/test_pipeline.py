@@ -198,3 +198,17 @@ def test_a_program_says_which_batch_it_is_for() -> None:
     with pytest.raises(ShapeError, match="2 images of"):
         run(program, pictures(3, 40, 48))
     assert replace(program, channels_last=True).size == (32, 32)
+
+
+def test_a_clip_has_one_draw_for_all_its_frames() -> None:
+    frames = pictures(2, 40, 48)
+    clips = torch.stack((frames[:1].expand(3, -1, -1, -1), frames[1:].expand(3, -1, -1, -1))).transpose(1, 2)
+    draws = MAIN.draw([5, 6], epoch=2)
+    result = MAIN.apply_clips(clips, draws)
+    assert result.shape == (2, 3, 3, 32, 32)
+    assert torch.allclose(result, MAIN.apply(frames, draws)[:, :, None].expand_as(result), atol=0.02)
+    with pytest.raises(ShapeError, match="clips are"):
+        MAIN.apply_clips(frames, draws)
+    mixing = pl.Pipeline([pl.MixUp()])
+    with pytest.raises(ConfigError, match="not frames"):
+        mixing.apply_clips(clips, mixing.draw([0, 1]))

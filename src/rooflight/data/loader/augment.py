@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rooflight.core.runs import Preprocessing
 from rooflight.data.engines.engine import Engine, before_mixing, mix_into, new_result
 from rooflight.data.loader.batch import Images
 from rooflight.data.pipeline.draws import Draws
 from rooflight.data.pipeline.pipeline import Pipeline
 from rooflight.data.pipeline.program import Program
+from rooflight.data.preprocess import preprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,20 @@ class Augment:
         for number, image in enumerate(images):
             self.engine.run(_only(apart, number, image), image[None], out=result[number : number + 1])
         return result if program.mix is None else mix_into(program, result, new_result(program, images[0][None]))
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """A Transform that draws nothing: what evaluation, prediction and export share."""
+
+    preprocessing: Preprocessing
+
+    def draw(self, ids: NDArray[np.int64], *, epoch: int, seed: int) -> None:
+        """Nothing."""
+
+    def apply(self, images: Images, draws: None, *, sizes: Tensor | None = None) -> Tensor:
+        """As `preprocess`."""
+        return preprocess(images, self.preprocessing)
 
 
 def _only(program: Program, number: int, image: Tensor) -> Program:

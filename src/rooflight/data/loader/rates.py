@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rooflight.core.errors import DataError
 from rooflight.data.jpeg import jpeg_decoder
@@ -31,23 +33,10 @@ def measure_rates(loader: Loader) -> tuple[StageRate, ...]:
     """
     where = f"{loader.workers} workers" if loader.workers else "main thread"
     device = loader.device
-    source, contents, arrays, chosen = loader.source, [], [], []
-    read_seconds = decode_seconds = 0.0
-    for sample in map(int, loader.order(0)):
-        try:
-            start = time.perf_counter()
-            content = source.read(sample)
-            middle = time.perf_counter()
-            array = source.decode(content, sample)
-        except (DataError, OSError):
-            continue  # the loader meets it again, and records it
-        read_seconds += middle - start
-        decode_seconds += time.perf_counter() - middle
-        contents.append(content)
-        arrays.append(array)
-        chosen.append(sample)
-        if read_seconds + decode_seconds > MEASURED_SECONDS or len(chosen) >= loader.batch:
-            break
+    arena = Arena()
+    for _ in range(2):  # the first round finds the memory that the second decodes into, as workers do
+        arena.restart()
+        arrays, chosen, read_seconds, decode_seconds = _read_and_decode(loader, arena)
     if not chosen:
         return ()
     count = len(chosen)
@@ -65,7 +54,7 @@ def measure_rates(loader: Loader) -> tuple[StageRate, ...]:
         seconds = _seconds(lambda: loader.augment(ids, 0, moved, sizes), device)
         rates.append(StageRate(stage="augment", where=str(device), samples_per_second=count / seconds))
     elif loader.transform is not None:
-        images = as_images(arrays, Arena())
+        images = as_images(arrays, arena)
         seconds = _seconds(lambda: loader.augment(ids, 0, images), device)
         rates.append(StageRate(stage="augment", where=where, samples_per_second=count / seconds))
     return tuple(rates)
@@ -78,6 +67,27 @@ def describe_rates(rates: tuple[StageRate, ...]) -> tuple[str, ...]:
     stages = ", ".join(f"{rate.stage} {rate.samples_per_second:,.0f}/s ({rate.where})" for rate in rates)
     decoder, why = jpeg_decoder()
     return (f"loading, one worker alone: {stages}", f"JPEG files by {decoder}: {why}")
+
+
+def _read_and_decode(loader: Loader, arena: Arena) -> tuple[list[NDArray[Any]], list[int], float, float]:
+    """Decoded samples, their numbers, and the seconds that reading and decoding them took."""
+    source, arrays, chosen = loader.source, [], []
+    read_seconds = decode_seconds = 0.0
+    for sample in map(int, loader.order(0)):
+        try:
+            start = time.perf_counter()
+            content = source.read(sample)
+            middle = time.perf_counter()
+            array = source.decode(content, sample, arena.empty)
+        except (DataError, OSError):
+            continue  # the loader meets it again, and records it
+        read_seconds += middle - start
+        decode_seconds += time.perf_counter() - middle
+        arrays.append(array)
+        chosen.append(sample)
+        if read_seconds + decode_seconds > MEASURED_SECONDS or len(chosen) >= loader.batch:
+            break
+    return arrays, chosen, read_seconds, decode_seconds
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:

@@ -80,6 +80,11 @@ class Pipeline:
 
     # ------------------------------------------------------------ draw, then apply
 
+    @property
+    def draws(self) -> str:
+        """Names of the operations that draw at random."""
+        return ", ".join(type(op).__name__ for op in self.operations if DRAWN[type(op)][0])
+
     def draw(self, ids: Sequence[int] | NDArray[np.int64], epoch: int = 0, seed: int = 0) -> Draws:
         """What happens to each sample: a function of (seed, epoch, sample, operation) alone."""
         blocks = [DRAWN[type(op)][0] * getattr(op, "num_ops", 1) for op in self.operations]
@@ -119,6 +124,20 @@ class Pipeline:
         batch, sizes = stack(images)
         program = self.compile(draws, sizes, batch.shape[1])
         return reference.run(program.to(batch.device), batch)
+
+    def apply_clips(self, clips: Tensor, draws: Draws) -> Tensor:
+        """Clips of frames by the reference engine, with one draw for all frames of a clip.
+
+        clips    uint8 (N, C, T, H, W)
+        returns  (N, C', T, height, width)
+        raises   ShapeError for another shape; ConfigError where the pipeline mixes samples
+        """
+        if clips.dim() != 5:
+            raise ShapeError(f"clips are (N, C, T, H, W); these are {tuple(clips.shape)}.")
+        if any(isinstance(op, MIXES) for op in self.operations):
+            raise ConfigError("MixUp and CutMix mix images of a batch, not frames of clips. Try without.")
+        frames = self.apply(clips.transpose(1, 2).flatten(0, 1), draws.repeated(clips.shape[2]))
+        return frames.unflatten(0, (len(clips), clips.shape[2])).transpose(1, 2)
 
     def labels(self, labels: Tensor, draws: Draws, sizes: Any) -> Tensor:
         """Labels of the same batch: float32 (N, classes) where MixUp or CutMix mixes them, as they are elsewhere."""
