@@ -91,7 +91,7 @@ class Loader:
         return self._bad.list()
 
     def resume(self, state: LoaderState) -> None:
-        """Go on after the samples that `state` counts: the next call of `epoch`, if it is of that epoch, starts there."""
+        """Go on after the samples that `state` counts: the next call of `epoch`, if of that epoch, starts there."""
         if not 0 <= state.samples <= len(self.source):
             raise ConfigError(f"the state has seen {state.samples:,} samples of an epoch of {len(self.source):,}.")
         left = len(self.source) - state.samples
