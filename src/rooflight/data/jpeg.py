@@ -28,11 +28,12 @@ def jpeg_decoder() -> tuple[str, str]:
 def decode_plain_jpeg(content: bytes, empty: Empty = np.empty) -> NDArray[np.uint8] | None:
     """RGB (H, W, 3) of a JPEG that needs nothing but decoding; None for every other, which Pillow then decides on.
 
-    empty  makes the array that is decoded into, as numpy.empty does
     None where simplejpeg is missing, for CMYK, for a picture that its EXIF data turns, for one that is larger than
     Pillow takes, and for one that libjpeg warns of: what is a broken file does not depend on what is installed.
     Decoding at 1/2, 1/4 or 1/8 of the size (libjpeg's scaled DCT) is not used: resized on from there, pixels differ
     from an antialiased resize by up to 85 levels, and a third of them by more than 1.
+
+    empty  makes the array that is decoded into, as numpy.empty does
     """
     if content[:3] != START:
         return None
