@@ -46,7 +46,13 @@ def rooflight(threads: int, *, reuse: bool, channels_first: bool = True) -> Step
 
     torch.set_num_threads(threads)
     pipeline = Pipeline(
-        [RandomResizedCrop(SIZE), RandomHorizontalFlip(), RandomRotation(15), ColorJitter(*JITTER), Normalize(MEAN, STD)]
+        [
+            RandomResizedCrop(SIZE),
+            RandomHorizontalFlip(),
+            RandomRotation(15),
+            ColorJitter(*JITTER),
+            Normalize(MEAN, STD),
+        ]
     )
     batch = torch.from_numpy(images()).permute(0, 3, 1, 2)
     batch = batch.contiguous() if channels_first else batch
@@ -84,7 +90,7 @@ def torchvision_v2(threads: int, *, per_image: bool) -> Step:
 
 
 def kornia(threads: int) -> Step:
-    import kornia.augmentation as K  # noqa: N812
+    import kornia.augmentation as K
     import torch
 
     torch.set_num_threads(threads)
@@ -100,7 +106,7 @@ def kornia(threads: int) -> Step:
 
 
 def _albumentations_transform() -> Callable[[np.ndarray], object]:
-    import albumentations as A  # noqa: N812
+    import albumentations as A
     import cv2
     from albumentations.pytorch import ToTensorV2
 

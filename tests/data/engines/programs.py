@@ -51,7 +51,9 @@ def pictures(count: int, *, channels: int = 3, size: int = 40) -> Tensor:
     return (smooth + 6 * torch.randn(smooth.shape, generator=generator)).round().clamp(0, 255).byte()
 
 
-def program_of(operations: tuple[object, ...], images: Tensor, *, ids: range | None = None, **settings: bool) -> Program:
+def program_of(
+    operations: tuple[object, ...], images: Tensor, *, ids: range | None = None, **settings: bool
+) -> Program:
     """The pipeline's program for these images."""
     pipeline = pl.Pipeline(operations, **settings)
     draws = pipeline.draw(ids or range(len(images)), epoch=1, seed=2)

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.data.engines.programs import MAIN, NORMALIZE, POINTWISE, REST, off_by, pictures, program_of
 
 from rooflight.core.errors import BackendError, ShapeError
 from rooflight.data import pipeline as pl
 from rooflight.data.engines.cpu import CpuEngine
 from rooflight.data.pipeline import reference
+from tests.data.engines.programs import MAIN, NORMALIZE, POINTWISE, REST, off_by, pictures, program_of
 
 pytest.importorskip("numba")
 

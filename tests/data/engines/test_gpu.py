@@ -5,13 +5,13 @@ from types import ModuleType
 
 import pytest
 import torch
-from tests.data.engines.programs import MAIN, NORMALIZE, POINTWISE, REST, off_by, pictures, program_of
 
 from rooflight.data import pipeline as pl
 from rooflight.data.engines.engine import new_result
 from rooflight.data.engines.gpu import TILE, GpuEngine, launch, refuses_program
 from rooflight.data.pipeline import reference
 from rooflight.data.pipeline.program import CONTRAST
+from tests.data.engines.programs import MAIN, NORMALIZE, POINTWISE, REST, off_by, pictures, program_of
 
 pytest.importorskip("triton")
 

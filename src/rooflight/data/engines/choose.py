@@ -98,9 +98,7 @@ def engines_folder() -> Path:
     return cached / "rooflight" / "engines"
 
 
-def _seconds(
-    engine: Engine, program: Program, images: Tensor, clock: Callable[[], float], best: float | None
-) -> float:
+def _seconds(engine: Engine, program: Program, images: Tensor, clock: Callable[[], float], best: float | None) -> float:
     """Median time of a batch; after one batch, where that took HOPELESS times the best engine's."""
     taken: list[float] = []
     for _ in range(1 + REPEATS):

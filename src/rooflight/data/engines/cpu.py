@@ -42,7 +42,7 @@ class CpuEngine:
         check_source(program, images)
         reason = self.refuses(program, images)
         if reason is not None:
-            raise BackendError(f"the cpu engine was asked for, but {reason}. Try engine=\"torch\".")
+            raise BackendError(f'the cpu engine was asked for, but {reason}. Try engine="torch".')
         for step in program.passes[:-1]:
             between = replace(
                 program, passes=(step,), channels=images.shape[1], dtype="uint8", channels_last=False,

@@ -41,7 +41,7 @@ class GpuEngine:
         check_source(program, images)
         reason = self.refuses(program, images)
         if reason is not None:
-            raise BackendError(f"the gpu engine was asked for, but {reason}. Try engine=\"torch\".")
+            raise BackendError(f'the gpu engine was asked for, but {reason}. Try engine="torch".')
         from rooflight.data.engines.triton_kernels import augment
 
         result = new_result(program, images) if out is None else out

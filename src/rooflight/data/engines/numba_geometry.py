@@ -205,9 +205,7 @@ def folded(at: int, n: int, border: int) -> int:
 
 
 @compiled
-def folded_index(
-    u: Floats, v: Floats, top: int, left: int, height: int, width: int, border: int, index: Ints
-) -> None:
+def folded_index(u: Floats, v: Floats, top: int, left: int, height: int, width: int, border: int, index: Ints) -> None:
     for x in range(len(u)):
         at_x = folded(int(round(u[x])) - left, width, border)
         at_y = folded(int(round(v[x])) - top, height, border)
@@ -365,6 +363,4 @@ def read_and_warp(
             source, s * strides[0], strides, box[s], canvas[s], window[s], settings,
             bar, picture, x_index, x_weight, y_index, y_weight, row, read, sums,
         )  # fmt: skip
-        warp(
-            picture, matrix[s], window[s], guards[s], guard_sizes[s], settings, fill, out[n], u, v, index, parts, read
-        )
+        warp(picture, matrix[s], window[s], guards[s], guard_sizes[s], settings, fill, out[n], u, v, index, parts, read)
