@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from benchmarks.loader import LoaderComparison, summarise
 from benchmarks.mlperf import Runtimes
 
 from rooflight.bench.scenarios import SCENARIOS
@@ -31,3 +32,11 @@ def test_the_rows_of_a_comparison_follow_from_its_runs(path: Path) -> None:
     for model in {row.model for row in found.rows}:
         counts = {row.parameters for row in found.rows if row.model == model}
         assert max(counts) - min(counts) in (0, 512)  # PyTorch's LSTM has two biases for each gate
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("loader-*.json")), ids=lambda path: path.name)
+def test_the_rows_of_a_loader_follow_from_its_turns(path: Path) -> None:
+    found = read_json(LoaderComparison, path)
+    assert found.rows == summarise(found.turns, found.decoder)
+    assert found.decoder in {row.variant for row in found.rows}
+    assert {stage.stage for stage in found.stages} == {"read", "decode", "augment"}

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms.v2.functional import resize
 
 from rooflight.core.errors import DataError
 from rooflight.data.decode import decode_image, fit_images
+from rooflight.data.jpeg import decode_plain_jpeg, jpeg_decoder
 
 
 def test_png_comes_back_to_the_bit(tmp_path: Path) -> None:
@@ -64,3 +65,72 @@ def test_grey_by_hand() -> None:
     red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)
     assert fit_images(red, 1, 1, 1).item() == round(0.299 * 255)
     assert fit_images(fit_images(red, 1, 1, 1), 3, 1, 1).flatten().tolist() == [76, 76, 76]
+
+
+def photo(tmp_path: Path, mode: str = "RGB", size: tuple[int, int] = (61, 47), **options: object) -> Path:
+    """A JPEG with edges and colour."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    pixels = np.stack([x * 4 % 256, y * 5 % 256, (x * y) % 256], -1).astype(np.uint8)
+    path = tmp_path / f"{mode}.jpg"
+    Image.fromarray(pixels).convert(mode).save(path, quality=90, **options)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_is_decoded_as_pillow_does(tmp_path: Path, mode: str, channels: int) -> None:
+    path = photo(tmp_path, mode)
+    with Image.open(path) as file:
+        expected = np.array(file.convert("L" if channels == 1 else "RGB")).reshape(47, 61, channels)
+    assert np.array_equal(decode_image(path, channels).permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_is_turned_as_its_exif_data_asks(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = photo(tmp_path, exif=exif)
+    with Image.open(path) as file:
+        expected = np.array(ImageOps.exif_transpose(file))
+    assert expected.shape[:2] == ((47, 61) if orientation < 5 else (61, 47))
+    assert np.array_equal(decode_image(path, 3).permute(1, 2, 0).numpy(), expected)
+
+
+def test_the_fast_decoder_takes_plain_files_and_leaves_the_others(tmp_path: Path) -> None:
+    pytest.importorskip("simplejpeg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain = photo(tmp_path).read_bytes()
+    assert decode_plain_jpeg(plain) is not None
+    assert decode_plain_jpeg(plain[:-300]) is None
+    assert decode_plain_jpeg(photo(tmp_path, exif=exif).read_bytes()) is None
+    assert decode_plain_jpeg(photo(tmp_path, "CMYK").read_bytes()) is None
+    assert decode_plain_jpeg(b"") is None
+    assert jpeg_decoder()[0] == "simplejpeg"
+
+
+@pytest.mark.parametrize("cut", [0, 100, -300])
+def test_a_jpeg_that_is_cut_off_is_named(tmp_path: Path, cut: int) -> None:
+    path = photo(tmp_path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(DataError, match=r"RGB\.jpg cannot be decoded"):
+        decode_image(path, 3)
+
+
+def test_a_palette_becomes_its_colours(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 0])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "palette.png")
+    assert decode_image(tmp_path / "palette.png", 3)[:, 0].T.tolist() == [[10, 20, 30], [200, 100, 0]]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20_000, 1), (1, 20_000), (20_000, 30)])
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_smallest_and_longest_pictures_are_fitted(tmp_path: Path, size: tuple[int, int], suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", size, (200, 100, 50)).save(path)
+    image = decode_image(path, 3)
+    assert image.shape == (3, size[1], size[0])
+    fitted = fit_images(image[None], 3, 28, 28)[0].int()
+    assert (fitted - torch.tensor([200, 100, 50]).view(3, 1, 1)).abs().max() <= 2

@@ -294,3 +294,46 @@ def test_the_hubs_cache_without_pyarrow_names_the_package(nowhere: Path, monkeyp
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(BackendError, match="pip install pyarrow"):
         load("mnist")
+
+
+def many_pictures(root: Path, count: int = 40) -> Path:
+    """Two classes of `count` plain grey PNG files each."""
+    for name, level in (("dark", 40), ("light", 200)):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(np.full((28, 28), level + number % 9, np.uint8)).save(root / name / f"{number:02}.png")
+    return root
+
+
+def test_few_broken_pictures_are_left_out_and_named(tmp_path: Path) -> None:
+    root = many_pictures(tmp_path / "set")
+    whole = load(str(root))
+    (root / "dark/07.png").write_bytes(b"")
+    images = load(str(root))
+    assert [Path(bad.name).name for bad in images.info.bad] == ["07.png"]
+    assert images.info.train_count + images.info.test_count == 79
+    assert whole.info.bad == ()
+    assert torch.equal(images.test_images.unique(), whole.test_images.unique())
+
+
+def test_the_share_that_may_be_broken_is_the_callers(tmp_path: Path) -> None:
+    root = many_pictures(tmp_path / "set")
+    for number in range(5):
+        (root / f"dark/{number:02}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"5 of 80 samples are broken, above the share of 5\.0%"):
+        load(str(root))
+    kept = load_images(str(root), channels=1, height=28, width=28, max_bad=0.1)
+    assert len(kept.info.bad) == 5
+
+
+def test_a_test_folder_that_lacks_a_class_keeps_the_labels(tmp_path: Path) -> None:
+    root = tmp_path / "split"
+    many_pictures(root / "train", 3)
+    (root / "train/dark").rename(root / "train/black")
+    (root / "train/black").joinpath("00.png").rename(root / "train/moved.png")
+    (root / "train/dark").mkdir()
+    (root / "train/moved.png").rename(root / "train/dark/00.png")
+    many_pictures(root / "test", 2)
+    images = load(str(root))
+    assert images.info.classes == ("black", "dark", "light")
+    assert images.test_labels.tolist() == [1, 1, 2, 2]

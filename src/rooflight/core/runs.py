@@ -1,5 +1,6 @@
 """What a run is made of: its configuration, its data, its results and the files that it leaves. All of it is JSON."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +29,10 @@ class TrainConfig:
     shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
     flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")
     augment: float = setting(0.6, "share of the run, from its start, whose images are shifted and mirrored")
+    max_bad: float = setting(0.05, "largest share of broken image files to go on with, 0 to 1")
+    storage: Literal["auto", "memory", "disk"] = setting(
+        "auto", "where a folder's training images wait: decoded in memory, or on disk; auto: memory, if they fit"
+    )
     dtype: DtypeName = setting("auto", "dtype of the matrix products (autocast)")
     device: str = setting("auto", "auto, cpu, cuda or cuda:1")
     seed: int = setting(0, "seed of weights, shuffling and augmentation")
@@ -43,6 +48,17 @@ class TrainConfig:
             raise ConfigError(f"--lr {self.lr:g}: it must be above 0.")
         if not 0 <= self.augment <= 1:
             raise ConfigError(f"--augment {self.augment:g}: it is a share, 0 to 1.")
+        if not 0 <= self.max_bad < 1:
+            raise ConfigError(f"--max-bad {self.max_bad:g}: it is a share, 0 up to but not including 1.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadSample:
+    """A sample that could not be read or decoded, and was left out."""
+
+    sample: int  # its place in the set
+    name: str  # a file, or a member of an archive
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +70,11 @@ class DataInfo:
     train_count: int
     test_count: int
     classes: tuple[str, ...]
-    sha256: str  # of the images and labels as loaded, train then test
+    sha256: (
+        str  # of the images and labels as loaded, train then test; of names, sizes and labels where not loaded at once
+    )
     licence: str | None = None
+    bad: tuple[BadSample, ...] = ()  # broken files: named here, left out of every epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +86,17 @@ class Preprocessing:
     width: int
     mean: tuple[float, ...]  # per channel, of pixels in 0..1
     std: tuple[float, ...]
+    pipeline: str | None = None  # the evaluation pipeline as JSON, which says it exactly; None: the line above
+    pipeline_sha256: str | None = None  # of that document: equal hashes, equal pixels
 
     def __post_init__(self) -> None:
+        if self.pipeline is not None:
+            found = hashlib.sha256(self.pipeline.encode()).hexdigest()
+            if found != self.pipeline_sha256:
+                raise ConfigError(
+                    f"the preprocessing's pipeline has the hash {found[:12]}…, it is recorded with "
+                    f"{(self.pipeline_sha256 or 'none')[:12]}…: the weights may expect other pixels. Try another run."
+                )
         sizes = self.channels in (1, 3) and self.height > 0 and self.width > 0
         if not sizes or not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
             raise ConfigError(f"a preprocessing that cannot be: {self}.")

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import DataError
+from rooflight.data.jpeg import Empty, decode_plain_jpeg
+from rooflight.data.pipeline.operations import Resize
+from rooflight.data.pipeline.pipeline import Pipeline
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
@@ -26,26 +29,35 @@ def decode_image(source: Path | bytes, channels: int, *, name: str = "") -> Tens
     channels  1: grey, by the ITU-R 601 weights; 3: RGB. Transparency is dropped, 16 bits become 8
     raises    DataError if the file is not there, or cannot be decoded
     """
+    if isinstance(source, Path):
+        if not source.is_file():
+            raise DataError(f"{source}: no such image file.")
+        name = str(source)
+        try:
+            source = source.read_bytes()
+        except OSError as error:
+            raise DataError(f"{name} cannot be read ({error.strerror}). Try replacing or removing it.") from None
+    return torch.from_numpy(decode_pixels(source, channels, name=name)).permute(2, 0, 1).contiguous()
+
+
+def decode_pixels(content: bytes, channels: int, *, name: str, empty: Empty = np.empty) -> NDArray[np.uint8]:
+    """`decode_image` in the order that decoders write: uint8 (H, W, C). empty: makes the array of a plain JPEG."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if isinstance(source, Path) and not source.is_file():
-        raise DataError(f"{source}: no such image file.")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(_stream(source)) as file:
+        plain = decode_plain_jpeg(content, empty)
+        if plain is not None:
+            return plain if channels == 3 else np.array(Image.fromarray(plain).convert("L"))[:, :, None]
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as file:
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):  # 16 bits: Pillow would clip instead of scaling
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        what = name if isinstance(source, bytes) else str(source)
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "it is no image, or of an unknown kind" if unknown else str(error).strip() or "empty file"
-        raise DataError(f"{what} cannot be decoded ({reason}). Try replacing or removing it.") from None
-    return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[:, :, None]).permute(2, 0, 1).contiguous()
-
-
-def _stream(source: Path | bytes) -> io.BytesIO:
-    return io.BytesIO(source if isinstance(source, bytes) else source.read_bytes())
+        raise DataError(f"{name} cannot be decoded ({reason}). Try replacing or removing it.") from None
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
 def fit_images(images: Tensor, channels: int, height: int, width: int) -> Tensor:
@@ -57,11 +69,9 @@ def fit_images(images: Tensor, channels: int, height: int, width: int) -> Tensor
         images = _to_grey(images) if channels == 1 else images[:, :1].expand(-1, channels, -1, -1)
     if images.shape[2:] == (height, width):
         return images.contiguous()
-    pieces = [
-        F.interpolate(piece.float(), size=(height, width), mode="bilinear", antialias=True, align_corners=False)
-        for piece in images.split(1024)  # in pieces: the float copy is four times the set
-    ]
-    return torch.cat([piece.round_().clamp_(0, 255).to(torch.uint8) for piece in pieces])
+    resize = Pipeline([Resize((height, width))])
+    pieces = images.split(1024)  # the float copy is four times as large
+    return torch.cat([resize.apply(piece, resize.draw(range(len(piece)))) for piece in pieces])
 
 
 def _to_grey(images: Tensor) -> Tensor:

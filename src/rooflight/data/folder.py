@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,38 +12,62 @@ from torch import Tensor
 
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.data.decode import SUFFIXES, decode_image, fit_images, is_image
+from rooflight.data.loader.bad import BadSamples
 from rooflight.data.read import Arrays
 
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 TEST_SHARE = 0.2  # of each class folder, where the folder brings no split of its own
 
 
-def read_folder(folder: Path, fit: tuple[int, int, int], notify: Callable[[str], None]) -> Arrays:
-    """Class folders of image files, in train/ and test/ (or val/), or directly in the folder, which is then split.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderFiles:
+    """The image files of a folder, each with its label, split and ready to be decoded."""
 
-    fit  (channels, height, width) that each image is brought to as it is read, so that the set stays small
-    """
+    classes: tuple[str, ...]
+    train: list[tuple[int, Path]]
+    test: list[tuple[int, Path]]
+    source: str
+
+
+def list_folder(folder: Path, notify: Callable[[str], None]) -> FolderFiles:
+    """Class folders of image files, in train/ and test/ (or val/), or directly in the folder, which is then split."""
     test_root = next((folder / name for name in TEST_FOLDERS if (folder / name).is_dir()), None)
     if (folder / "train").is_dir() and test_root is not None:
-        classes, train_files = _class_files(folder / "train", notify)
-        test_classes, test_files = _class_files(test_root, notify)
+        classes, train = _class_files(folder / "train", notify)
+        test_classes, test = _class_files(test_root, notify)
         if unknown := sorted(set(test_classes) - set(classes)):
             raise DataError(f"{test_root} has the class {unknown[0]!r}, which {folder / 'train'} lacks.")
-        source = str(folder)
-    else:
-        classes, files = _class_files(folder, notify)
-        train_files, test_files = _split(files, folder)
-        source = f"{folder} (a fifth of each class held out, chosen by file name)"
-    train_images, train_labels = _decode_all(train_files, classes, fit)
-    test_images, test_labels = _decode_all(test_files, classes, fit)
+        numbers = {name: number for number, name in enumerate(classes)}
+        test = [(numbers[test_classes[label]], path) for label, path in test]
+        return FolderFiles(classes=classes, train=train, test=test, source=str(folder))
+    classes, files = _class_files(folder, notify)
+    train, test = _split(files, folder)
+    source = f"{folder} (a fifth of each class held out, chosen by file name)"
+    return FolderFiles(classes=classes, train=train, test=test, source=source)
+
+
+def read_folder(
+    folder: Path, fit: tuple[int, int, int], notify: Callable[[str], None], *, max_bad: float = 0.05
+) -> Arrays:
+    """The images of `list_folder`, decoded. Broken files are left out and named in the result.
+
+    fit      (channels, height, width) that each image is brought to as it is read, so that the set stays small
+    max_bad  share of the files that may be broken
+    raises   DataError if more are
+    """
+    files = list_folder(folder, notify)
+    bad = BadSamples(len(files.train) + len(files.test), max_bad)
+    train_images, train_labels = _decode_all(files.train, fit, bad, first=0)
+    test_images, test_labels = _decode_all(files.test, fit, bad, first=len(files.train))
     return Arrays(
         train_images=train_images,
         train_labels=train_labels,
         test_images=test_images,
         test_labels=test_labels,
-        classes=classes,
-        source=source,
+        classes=files.classes,
+        source=files.source,
         licence=None,
+        bad=bad.list(),
     )
 
 
@@ -86,13 +111,22 @@ def _split(files: list[tuple[int, Path]], root: Path) -> tuple[list[tuple[int, P
 
 
 def _decode_all(
-    files: list[tuple[int, Path]], classes: tuple[str, ...], fit: tuple[int, int, int]
+    files: list[tuple[int, Path]], fit: tuple[int, int, int], bad: BadSamples, *, first: int
 ) -> tuple[Tensor, Tensor]:
+    """Images and labels of the files that can be decoded; `first` is the number of the first one in the whole set."""
     channels, height, width = fit
 
-    def decode(item: tuple[int, Path]) -> Tensor:
-        return fit_images(decode_image(item[1], channels)[None], channels, height, width)
+    def decode(item: tuple[int, tuple[int, Path]]) -> Tensor | None:
+        number, (_, path) = item
+        try:
+            return fit_images(decode_image(path, channels)[None], channels, height, width)
+        except DataError as error:
+            bad.add(number, str(path), error)
+            return None
 
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter
-        images = list(pool.map(decode, files))
-    return torch.cat(images), torch.tensor([label for label, _ in files], dtype=torch.int64)
+        images = list(pool.map(decode, enumerate(files, start=first)))
+    pairs = [(image, label) for image, (label, _) in zip(images, files, strict=True) if image is not None]
+    if not pairs:
+        raise DataError(f"none of the {len(files)} files beside {files[0][1]} can be decoded.")
+    return torch.cat([image for image, _ in pairs]), torch.tensor([label for _, label in pairs], dtype=torch.int64)

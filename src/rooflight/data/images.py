@@ -12,6 +12,7 @@ from rooflight.core.errors import ConfigError, DataError, nearest
 from rooflight.core.runs import DataInfo, Preprocessing
 from rooflight.data.decode import fit_images
 from rooflight.data.folder import read_folder
+from rooflight.data.preprocess import with_pipeline
 from rooflight.data.read import Arrays, read_idx_folder, read_npz, read_parquet
 from rooflight.data.sources import NAMED, Found, bundled_path, expand, find_named
 
@@ -35,15 +36,17 @@ def load_images(
     width: int,
     data_dir: str | None = None,
     notify: Callable[[str], None] = lambda line: None,
+    max_bad: float = 0.05,
 ) -> ImageSet:
     """The set that `data` names or points to, fitted to (channels, height, width).
 
     data      "bundled", "fashion-mnist", "mnist", a folder of class folders, or an .npz file
     data_dir  where a named set is looked for first
     notify    told in a line when something takes long or is left out
+    max_bad   share of a folder's files that may be broken; they are left out and named in `info.bad`
     raises    ConfigError if there is no such data; DataError if it cannot be used
     """
-    arrays = _read(data, data_dir, notify, (channels, height, width))
+    arrays = _read(data, data_dir, notify, (channels, height, width), max_bad)
     train = fit_images(arrays.train_images, channels, height, width)
     test = fit_images(arrays.test_images, channels, height, width)
     _check_labels(arrays)
@@ -55,6 +58,7 @@ def load_images(
         classes=arrays.classes,
         sha256=_sha256(train, arrays.train_labels, test, arrays.test_labels),
         licence=arrays.licence,
+        bad=arrays.bad,
     )
     return ImageSet(
         train_images=train,
@@ -78,10 +82,13 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
         std = float((share * (levels - mean) ** 2).sum().sqrt())
         means.append(round(mean, 6))
         stds.append(round(max(std, 1 / 255), 6))  # a constant channel is shifted, not blown up
-    return Preprocessing(channels=channels, height=height, width=width, mean=tuple(means), std=tuple(stds))
+    plain = Preprocessing(channels=channels, height=height, width=width, mean=tuple(means), std=tuple(stds))
+    return with_pipeline(plain)
 
 
-def _read(data: str, data_dir: str | None, notify: Callable[[str], None], fit: tuple[int, int, int]) -> Arrays:
+def _read(
+    data: str, data_dir: str | None, notify: Callable[[str], None], fit: tuple[int, int, int], max_bad: float
+) -> Arrays:
     if data == "bundled":
         return read_npz(bundled_path("fashion-mnist-12k.npz"), NAMED["fashion-mnist"], "bundled with Rooflight")
     if data in NAMED:
@@ -91,7 +98,7 @@ def _read(data: str, data_dir: str | None, notify: Callable[[str], None], fit: t
         hint = nearest(data, ["bundled", *NAMED]) if path.name == data else ""
         raise ConfigError(f"--data {data}: no such file or folder, and no data set of that name.{hint}")
     if path.is_dir():
-        return read_folder(path, fit, notify)
+        return read_folder(path, fit, notify, max_bad=max_bad)
     if path.suffix == ".npz":
         return read_npz(path, None, str(path))
     raise ConfigError(f"--data {data} is a file of unknown kind. Try a folder of class folders, or an .npz file.")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rooflight.core.errors import BackendError, DataError
+from rooflight.core.runs import BadSample
 from rooflight.core.tables import printable
 from rooflight.data.decode import decode_image
 from rooflight.data.sources import IDX_FILES, Named
@@ -29,6 +30,7 @@ class Arrays:
     classes: tuple[str, ...]
     source: str
     licence: str | None
+    bad: tuple[BadSample, ...] = ()
 
 
 def read_npz(path: Path, named: Named | None, source: str) -> Arrays:

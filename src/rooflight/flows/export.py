@@ -63,27 +63,20 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
 
 def test_samples(run: Path, console: Console) -> tuple[Tensor | None, str]:
     """Real test images of the run's data, normalised; None, with the reason, where the data is no longer there."""
-    from rooflight.data.batches import normalise
-    from rooflight.data.images import load_images
+    from rooflight.data.preprocess import preprocess
+    from rooflight.flows.train_data import find_data, first_test_images
 
     try:
         result = read_result(run)
         shape = result.preprocessing
-        images = load_images(
-            result.config.data,
-            channels=shape.channels,
-            height=shape.height,
-            width=shape.width,
-            data_dir=result.config.data_dir,
-            notify=console.say,
-        )
+        images, _ = find_data(result.config, (shape.channels, shape.height, shape.width), console)
+        chosen = first_test_images(images, SAMPLES)
     except RooflightError:
         console.say(
             "the run's own test images are not at hand (it was stopped, or its data has moved): random ones are used"
         )
         return None, "seeded random inputs"
-    chosen = images.test_images[:SAMPLES]
-    return normalise(chosen, shape), f"{len(chosen)} test images of {result.data.name}"
+    return preprocess(chosen, shape), f"{len(chosen)} test images of {result.data.name}"
 
 
 def _parity_table(artifact: Artifact) -> Table:

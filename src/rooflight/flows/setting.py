@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 DIGITS = set("0123456789")
+BAD_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +77,10 @@ def describe_data(data: DataInfo) -> str:
         f"data {data.name}{about}: {data.train_count:,} train and {data.test_count:,} test images, "
         f"{len(data.classes)} classes, sha256 {data.sha256[:16]}…"
     )
+
+
+def describe_bad(data: DataInfo) -> str:
+    """How many files were broken, and the first of them; result.json names all."""
+    first = ", ".join(bad.name for bad in data.bad[:BAD_SHOWN])
+    more = f" and {len(data.bad) - BAD_SHOWN} more" if len(data.bad) > BAD_SHOWN else ""
+    return f"{len(data.bad):,} broken files: {first}{more}"

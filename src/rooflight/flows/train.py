@@ -18,16 +18,13 @@ from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_percent, show_rate, show_seconds
 from rooflight.flows.compare import compare_step, comparison_notes, comparison_table, predicted_on
 from rooflight.flows.roof import device_name, find_roof
-from rooflight.flows.setting import Setting, decide, describe_data, resolved
+from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
-    from rooflight.data.batches import Batches
-    from rooflight.data.images import ImageSet
-
-EVALUATION_BATCH = 500
+    from rooflight.flows.train_data import TrainData
 
 
 def train(
@@ -39,7 +36,7 @@ def train(
     roof    this machine's roofline, where it was measured already
     raises  ConfigError, DataError for what cannot be used: before the folder is made, wherever that can be known
     """
-    from rooflight.data.images import load_images, measure_preprocessing
+    from rooflight.flows.train_data import find_data, prepare_data
     from rooflight.models.registry import find_model
 
     console = console or Silent()
@@ -48,26 +45,24 @@ def train(
     entry = find_model(config.model)
     if entry.untrained:
         raise ConfigError(f"--model {config.model}: {entry.untrained}. Try rooflight train cnn.")
-    channels, height, width = entry.input_shape
+    _, height, width = entry.input_shape
     if config.shift >= min(height, width):
         raise ConfigError(f"--shift {config.shift}: {config.model} takes images of {height}×{width}; try 1 or 2.")
-    images = load_images(
-        config.data, channels=channels, height=height, width=width, data_dir=config.data_dir, notify=console.say
-    )
+    images, why_storage = find_data(config, entry.input_shape, console)
     setting = decide(config, images.info)
     config = resolved(config, setting)
     console.say(describe_data(images.info))
+    data = prepare_data(images, config, setting)
     model, why_layout = build_model(config, len(images.info.classes), setting.device, setting.dtype)
-    setting = replace(setting, reasons=(*setting.reasons, why_layout))
+    setting = replace(setting, reasons=(*setting.reasons, why_layout, *why_storage, *data.reasons))
     for line in (*setting.reasons, *setting.settings):
         console.say(line)
-    preprocessing = measure_preprocessing(images.train_images)
 
     checkpoint = run / "checkpoints/last.json"
     with new_folder(run, keep=checkpoint.is_file):
         write_file(run / "config.json", to_json(config))
         try:
-            result = _fit(config, setting, images, preprocessing, model, run, console)
+            result = _fit(config, setting, data, model, run, console)
         except KeyboardInterrupt:
             if checkpoint.is_file():
                 console.say(
@@ -79,7 +74,7 @@ def train(
         dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
         roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
         result = replace(result, reasons=(*result.reasons, predicted_on(roof)))
-        batch = next(iter(_batches(config, setting, images, preprocessing).epoch(0)))
+        batch = next(iter(data.batches.epoch(0)))
         result = replace(result, comparisons=compare_step(result, setting, model, batch, roof))
         write_file(run / "result.json", to_json(result))
     return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
@@ -103,35 +98,10 @@ def default_out(model: str) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def _batches(config: TrainConfig, setting: Setting, images: ImageSet, preprocessing: Preprocessing) -> Batches:
-    from rooflight.data.batches import Batches
-
-    return Batches(
-        images.train_images,
-        images.train_labels,
-        preprocessing,
-        batch=config.batch,
-        shift=config.shift,
-        flip=setting.flip,
-        augmented_epochs=round(config.augment * config.epochs),
-        seed=config.seed,
-        device=setting.device,
-    )
-
-
-def _test_batches(setting: Setting, images: ImageSet, preprocessing: Preprocessing) -> list[tuple[Tensor, Tensor]]:
-    from rooflight.data.batches import normalise
-
-    device = setting.device
-    pairs = zip(images.test_images.split(EVALUATION_BATCH), images.test_labels.split(EVALUATION_BATCH), strict=True)
-    return [(normalise(pixels.to(device), preprocessing), labels.to(device)) for pixels, labels in pairs]
-
-
 def _fit(
     config: TrainConfig,
     setting: Setting,
-    images: ImageSet,
-    preprocessing: Preprocessing,
+    data: TrainData,
     model: nn.Module,
     run: Path,
     console: Console,
@@ -142,9 +112,9 @@ def _fit(
     from rooflight.train.device import dtype_name
     from rooflight.train.fit import fit
 
-    classes = images.info.classes
-    record_epoch = _recorder(run, model, config.model, classes, preprocessing)
-    total = config.epochs * len(images.train_labels)
+    classes = data.info.classes
+    record_epoch = _recorder(run, model, config.model, classes, data.preprocessing)
+    total = config.epochs * data.info.train_count
     with console.bar(f"train {config.model}", total, "samples") as advance:
 
         def epoch_done(record: EpochRecord) -> None:
@@ -153,8 +123,8 @@ def _fit(
 
         measured = fit(
             model,
-            _batches(config, setting, images, preprocessing),
-            _test_batches(setting, images, preprocessing),
+            data.batches,
+            data.test_batches,
             config,
             dtype=setting.dtype,
             classes=len(classes),
@@ -165,8 +135,8 @@ def _fit(
     return TrainResult(
         run=str(run),
         config=config,
-        data=images.info,
-        preprocessing=preprocessing,
+        data=replace(data.info, bad=data.bad()),
+        preprocessing=data.preprocessing,
         device=device,
         dtype=dtype_name(setting.dtype),
         reasons=setting.reasons,
@@ -208,10 +178,12 @@ def _recorder(
 
 
 def _tables(result: TrainResult) -> tuple[Table, ...]:
-    rows = (
+    rows: tuple[tuple[str, str], ...] = (
         ("test accuracy", f"{show_percent(result.evaluation.accuracy)} of {result.evaluation.count:,} held-out images"),
         ("throughput", f"{show_rate(result.samples_per_second)}, {show_seconds(result.step_seconds)} a step"),
         ("first step after", show_seconds(result.first_step_seconds)),
         ("trained", f"epochs: {result.config.epochs}, steps: {result.steps:,}, parameters: {result.parameters:,}"),
     )
+    if result.data.bad:
+        rows += (("left out", describe_bad(result.data)),)
     return Table(columns=("result", ""), rows=rows), comparison_table(result.comparisons)

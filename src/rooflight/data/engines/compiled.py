@@ -15,7 +15,9 @@ import numpy as np
 i4, u4, u1, f4 = np.int32, np.uint32, np.uint8, np.float32
 ZERO, HALF, ONE, TOP = f4(0), f4(0.5), f4(1), f4(255)
 BYTE, EIGHT, SIXTEEN = i4(255), i4(8), i4(16)
-ROUND = f4(1.5 * 2**23)  # (x + ROUND) − ROUND is x rounded, halves to even, as long as the compiler may not reorder sums
+ROUND = f4(
+    1.5 * 2**23
+)  # (x + ROUND) − ROUND is x rounded, halves to even, as long as the compiler may not reorder sums
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,7 +26,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Cached beside the file, or in the user's cache where that cannot be written. A cache knows its own file alone, so
     each file's compiled functions call no other file's.
     """
-    jit: Callable[..., Any] = numba.njit(
-        nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"}
-    )(function)
+    jit: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})(
+        function
+    )
     return jit

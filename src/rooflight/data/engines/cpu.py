@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import BackendError
-from rooflight.data.engines.engine import DTYPES, new_result
+from rooflight.data.engines.engine import DTYPES, before_mixing, mix_into, new_result
 from rooflight.data.pipeline.program import Pass, Program, check_source
 
 BLOCK = 4  # samples that go through all kernels together: few enough to stay in a core's cache
@@ -35,8 +35,6 @@ class CpuEngine:
             return f"the images are on {images.device}"
         if images.shape[1] not in (1, 3):
             return f"the images have {images.shape[1]} channels, not 1 or 3"
-        if program.mix is not None and program.dtype == "uint8":
-            return "it mixes samples as floats alone"
         return None
 
     def run(self, program: Program, images: Tensor, out: Tensor | None = None) -> Tensor:
@@ -44,7 +42,7 @@ class CpuEngine:
         check_source(program, images)
         reason = self.refuses(program, images)
         if reason is not None:
-            raise BackendError(f"the cpu engine was asked for, but {reason}. Try engine=\"torch\".")
+            raise BackendError(f'the cpu engine was asked for, but {reason}. Try engine="torch".')
         for step in program.passes[:-1]:
             between = replace(
                 program, passes=(step,), channels=images.shape[1], dtype="uint8", channels_last=False,
@@ -52,7 +50,10 @@ class CpuEngine:
             )  # fmt: skip
             images = _run_pass(between, images, new_result(between, images))
         result = new_result(program, images) if out is None else out
-        return _run_pass(program, images, result)
+        if program.mix is None:
+            return _run_pass(program, images, result)
+        apart = before_mixing(program)
+        return mix_into(program, _run_pass(apart, images, new_result(apart, images)), result)
 
 
 def _run_pass(program: Program, images: Tensor, out: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ def _run_pass(program: Program, images: Tensor, out: Tensor) -> Tensor:
     last = program.channels_last
     flat = _bits(out.permute(0, 2, 3, 1) if last else out).reshape(len(out), -1)
     finish = _finish(program)
-    erase, erase_value = program.erase, _bits(torch.tensor(program.erase_value).to(DTYPES[program.dtype]))
+    erase, erase_value = program.erase, _bits(_cast(torch.tensor(program.erase_value), program))
 
     def work(first: int) -> None:
         count = min(BLOCK, len(out) - first)
@@ -100,7 +101,7 @@ def _geometry(step: Pass, single: bool) -> tuple[NDArray[Any], ...]:
         step.resizes and step.filter == "nearest",
         step.interpolation == "bilinear",
         BORDERS[step.border],
-        step.fill is not None,
+        step.fill is not None or step.guards.shape[1] > 0,
     )
     return (
         np.array([rows, columns, high, wide, 2 * ceil(support) + 1], np.int32),
@@ -121,7 +122,12 @@ def _finish(program: Program) -> tuple[NDArray[Any], ...]:
     if program.dtype == "float32":
         return scale.numpy(), shift.numpy()
     levels = torch.arange(256, dtype=torch.float32)
-    return (_bits((levels * scale[:, None] + shift[:, None]).to(DTYPES[program.dtype])),)
+    return (_bits(_cast(levels * scale[:, None] + shift[:, None], program)),)
+
+
+def _cast(values: Tensor, program: Program) -> Tensor:
+    """As the reference casts to the result's dtype."""
+    return (values.round().clamp(0, 255) if program.dtype == "uint8" else values).to(DTYPES[program.dtype])
 
 
 def _flat(images: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

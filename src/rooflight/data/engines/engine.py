@@ -1,5 +1,6 @@
 """What an engine is."""
 
+from dataclasses import replace
 from math import prod
 from typing import Protocol
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rooflight.data.pipeline.program import Program
+from rooflight.data.pipeline.reference import mixed
 
 DTYPES = {
     "uint8": torch.uint8,
@@ -46,3 +48,15 @@ def new_result(program: Program, images: Tensor) -> Tensor:
     else:
         result = torch.empty(shape, dtype=dtype, device=images.device)
     return result.permute(0, 3, 1, 2) if program.channels_last else result
+
+
+def before_mixing(program: Program) -> Program:
+    """The same without the mixing, in float32: a result to hand to `mix_into`."""
+    return replace(program, mix=None, dtype="float32")
+
+
+def mix_into(program: Program, result: Tensor, out: Tensor) -> Tensor:
+    """Samples of a float32 result mixed in pairs, in plain torch, in the program's dtype."""
+    assert program.mix is not None
+    result = mixed(result, program.mix)
+    return out.copy_(result.round().clamp(0, 255) if program.dtype == "uint8" else result)

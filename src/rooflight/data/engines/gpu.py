@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rooflight.core.errors import BackendError
-from rooflight.data.engines.engine import new_result
+from rooflight.data.engines.engine import before_mixing, mix_into, new_result
 from rooflight.data.pipeline.program import (
     AUTOCONTRAST,
     BLUR,
@@ -41,10 +41,14 @@ class GpuEngine:
         check_source(program, images)
         reason = self.refuses(program, images)
         if reason is not None:
-            raise BackendError(f"the gpu engine was asked for, but {reason}. Try engine=\"torch\".")
+            raise BackendError(f'the gpu engine was asked for, but {reason}. Try engine="torch".')
         from rooflight.data.engines.triton_kernels import augment
 
-        return launch(augment, program, images, new_result(program, images) if out is None else out)
+        result = new_result(program, images) if out is None else out
+        if program.mix is None:
+            return launch(augment, program, images, result)
+        apart = before_mixing(program)
+        return mix_into(program.to(images.device), launch(augment, apart, images, new_result(apart, images)), result)
 
 
 def refuses_program(program: Program, channels: int) -> str | None:
@@ -53,8 +57,6 @@ def refuses_program(program: Program, channels: int) -> str | None:
         return f"the images have {channels} channels, not 1 or 3"
     if len(program.passes) > 1:
         return "the pipeline needs more than one pass"
-    if program.mix is not None:
-        return "it does not mix samples"
     step = program.passes[0]
     if step.border != "constant":
         return f"its border is constant, not {step.border}"
@@ -86,7 +88,7 @@ def launch(kernel: Any, program: Program, images: Tensor, out: Tensor) -> Tensor
             *program.scale, *pad, *program.shift, *pad, phase,
             slots=moved.codes.shape[1], guard_count=moved.guards.shape[1],
             erasures=0 if program.erase is None else program.erase.shape[1],
-            bilinear=step.interpolation == "bilinear", faded=step.fill is not None, resizes=step.resizes,
+            bilinear=step.interpolation == "bilinear", faded=step.fill is not None or step.guards.shape[1] > 0, resizes=step.resizes,
             antialias=step.antialias, nearest=step.filter == "nearest", channels=images.shape[1],
             out_channels=program.channels, last=program.channels_last, first_phase=phase == 0,
             last_phase=phase == phases - 1, tile=TILE,

@@ -35,7 +35,7 @@ CONSTANT, EDGE, REFLECT, SYMMETRIC = 0, 1, 2, 3
 
 @compiled
 def taps(length: int, size: int, first: int, count: int, antialias: bool, index: Ints, weight: Floats) -> int:
-    """The source pixels and weights of canvas pixels first … first + count − 1 along one axis.
+    """The source pixels and weights of canvas pixels first … first + count − 1 along one axis, in torchvision's bits.
 
     index, weight  (K, count), filled
     returns        the taps in use; the others weigh nothing
@@ -43,7 +43,7 @@ def taps(length: int, size: int, first: int, count: int, antialias: bool, index:
     scale = length / size
     support = max(scale, 1.0) if antialias else 1.0
     most = min(2 * int(math.ceil(support)) + 1, index.shape[0])
-    used = 1
+    used, largest = 1, 0.0
     for x in range(count):
         centre = (first + x + 0.5) * scale
         low = max(0, int(math.floor(centre - support + 0.5)))
@@ -55,7 +55,12 @@ def taps(length: int, size: int, first: int, count: int, antialias: bool, index:
             share = max(0.0, 1.0 - abs(low + k + 0.5 - centre) / support) / total if low + k < high else 0.0
             index[k, x] = min(low + k, length - 1)
             weight[k, x] = share
-            if share > 0 and k + 1 > used:
+            largest = max(largest, share)
+    parts = 2.0 ** min(22.0, math.ceil(math.log2((2**15 - 0.5) / largest)) - 1)
+    for k in range(most):
+        for x in range(count):
+            weight[k, x] = math.floor(weight[k, x] * parts + 0.5) / parts
+            if weight[k, x] > 0:
                 used = k + 1
     return used
 
@@ -200,9 +205,7 @@ def folded(at: int, n: int, border: int) -> int:
 
 
 @compiled
-def folded_index(
-    u: Floats, v: Floats, top: int, left: int, height: int, width: int, border: int, index: Ints
-) -> None:
+def folded_index(u: Floats, v: Floats, top: int, left: int, height: int, width: int, border: int, index: Ints) -> None:
     for x in range(len(u)):
         at_x = folded(int(round(u[x])) - left, width, border)
         at_y = folded(int(round(v[x])) - top, height, border)
@@ -360,6 +363,4 @@ def read_and_warp(
             source, s * strides[0], strides, box[s], canvas[s], window[s], settings,
             bar, picture, x_index, x_weight, y_index, y_weight, row, read, sums,
         )  # fmt: skip
-        warp(
-            picture, matrix[s], window[s], guards[s], guard_sizes[s], settings, fill, out[n], u, v, index, parts, read
-        )
+        warp(picture, matrix[s], window[s], guards[s], guard_sizes[s], settings, fill, out[n], u, v, index, parts, read)

@@ -51,7 +51,9 @@ def write_table(pictures: Words, table: NDArray[Any], last: bool, out: NDArray[A
 
 
 @compiled
-def erase(boxes: Floats, values: NDArray[Any], first: int, height: int, width: int, last: bool, out: NDArray[Any]) -> None:
+def erase(
+    boxes: Floats, values: NDArray[Any], first: int, height: int, width: int, last: bool, out: NDArray[Any]
+) -> None:
     """Boxes (N, E, 4) of samples first … first + n − 1 are given values (E, C)."""
     channels = values.shape[1]
     for n in range(len(out)):

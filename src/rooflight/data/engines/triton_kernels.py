@@ -60,6 +60,18 @@ def tap_weight(at, high, centre, support):  # type: ignore[no-untyped-def]
 
 
 @triton_jit
+def weight_parts(length, size, taps, antialias: tl.constexpr):  # type: ignore[no-untyped-def]
+    """2^bits that torchvision's weights are whole parts of, by the largest, which is the first canvas pixel's."""
+    low, high, centre, support = tap_range(size.to(tl.int32) * 0, length, size, antialias)
+    largest, total = 0.0, 0.0
+    for k in range(taps):
+        weight = tap_weight(low + k, high, centre, support)
+        largest = tl.maximum(largest, weight)
+        total += weight
+    return tl.exp2(tl.minimum(tl.ceil(tl.log2((32768.0 - 0.5) * total / largest)) - 1.0, 22.0))
+
+
+@triton_jit
 def read_pixel(source, channel_step, at, inside, channels: tl.constexpr):  # type: ignore[no-untyped-def]
     r = tl.load(source + at, mask=inside, other=0).to(tl.float32)
     if channels == 1:
@@ -96,15 +108,22 @@ def canvas_pixel(
         for k in range(taps_x):
             total_x += tap_weight(low_x + k, end_x, centre_x, span_x)
         total_x = tl.where(total_x > 0.0, total_x, 1.0)  # 0 far outside: not a NaN, as 0 times NaN would spread
-        r, g, b, total_y = none, none, none, none
+        total_y = none
+        for j in range(taps_y):
+            total_y += tap_weight(low_y + j, end_y, centre_y, span_y)
+        total_y = tl.where(total_y > 0.0, total_y, 1.0)
+        parts_x = weight_parts(wide, tl.load(canvas + 1), taps_x, antialias)
+        parts_y = weight_parts(high, tl.load(canvas), taps_y, antialias)
+        r, g, b = none, none, none
         for j in range(taps_y):
             at_y = low_y + j
-            down = tap_weight(at_y, end_y, centre_y, span_y)
-            total_y += down
+            down = tap_weight(at_y, end_y, centre_y, span_y) / total_y
+            down = tl.floor(down * parts_y + 0.5) / parts_y
             row_r, row_g, row_b = none, none, none
             for k in range(taps_x):
                 at_x = low_x + k
                 along = tap_weight(at_x, end_x, centre_x, span_x) / total_x
+                along = tl.floor(along * parts_x + 0.5) / parts_x
                 place = at_y * row_step + at_x * pixel_step
                 one_r, one_g, one_b = read_pixel(
                     corner, channel_step, place, inside & (at_x < end_x) & (at_y < end_y), channels
@@ -115,8 +134,7 @@ def canvas_pixel(
             r += down * tl.floor(row_r + 0.5)
             g += down * tl.floor(row_g + 0.5)
             b += down * tl.floor(row_b + 0.5)
-        total_y = tl.where(total_y > 0.0, total_y, 1.0)
-        r, g, b = tl.floor(r / total_y + 0.5), tl.floor(g / total_y + 0.5), tl.floor(b / total_y + 0.5)
+        r, g, b = tl.floor(r + 0.5), tl.floor(g + 0.5), tl.floor(b + 0.5)
     return r, g, b
 
 
@@ -289,6 +307,8 @@ def augment(
                 erased = (at_y >= 0) & (at_y < tl.load(box_at + 2)) & (at_x >= 0) & (at_x < tl.load(box_at + 3))
                 result = tl.where(erased, tl.load(erase_value + e * out_channels + n), result)
             at = place * out_channels + n if last else n * pixels + place
+            if out.dtype.element_ty == tl.uint8:
+                result = tl.minimum(tl.maximum((result + ROUND) - ROUND, 0.0), 255.0)
             tl.store(out + start * out_channels + at, result.to(out.dtype.element_ty), mask=valid)
     else:
         grey = tl.where(valid, grey_of(r, g, b, single), 0.0)

@@ -8,8 +8,10 @@ after each of them, as in a uint8 tensor that torchvision's operations go over o
    Pillow and torchvision do on the CPU. Along one axis with scale = box / canvas and, when antialias is set,
    support = max(scale, 1), else 1, canvas pixel i is the mean of the box's pixels j, weighed by the triangle
    max(0, 1 − |j + ½ − (i + ½)·scale| / support), over the j with ⌊(i + ½)·scale − support + ½⌋ ≤ j <
-   ⌊(i + ½)·scale + support + ½⌋ inside the box; the weights are divided by their sum. Rounding is ⌊x + ½⌋. Where box
-   and canvas have the same size, nothing changes.
+   ⌊(i + ½)·scale + support + ½⌋ inside the box; the weights are divided by their sum, then rounded to whole parts of
+   2^bits, the most bits with which the axis's largest still fits into 15, as torchvision's kernel multiplies by. (An
+   engine that leaves them in float32 is off by one level in about one value of a hundred.) Rounding is ⌊x + ½⌋. Where
+   box and canvas have the same size, nothing changes.
 2. *warp*: output pixel (x, y) is read from the canvas at (u, v), (u·w, v·w, w) = matrix · (x, y, 1). Coordinates are
    indices: the centre of the first pixel is at 0. "nearest" reads the pixel at (round(u), round(v)), halves to even;
    "bilinear" sums the four around it, rounds halves to even. What lies outside the window, or outside a guard, is fill.
@@ -19,7 +21,7 @@ After the last pass: levels to the output's dtype, normalised, boxes erased, sam
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,7 +33,7 @@ Border = Literal["constant", "edge", "reflect", "symmetric"]
 OutputDtype = Literal["uint8", "float32", "float16", "bfloat16"]
 
 # Codes of the colour step. x: a channel's level; v: the value; grey: ⌊0.2989·R + 0.587·G + 0.114·B⌋ of the pixel (the
-# level itself where there is one channel); mean, min, max and histogram: over the pixels of one sample as they are then.
+# level itself where there is one channel); mean, min, max and histogram: over the sample as it is then.
 IDENTITY = 0
 BRIGHTNESS = 1  # ⌊clamp(v·x)⌋, clamp to 0 … 255
 CONTRAST = 2  # ⌊clamp(v·x + (1 − v)·mean(grey))⌋
@@ -43,7 +45,9 @@ SOLARIZE = 7  # 255 − x where x ≥ v
 INVERT = 8  # 255 − x
 AUTOCONTRAST = 9  # per channel: ⌊clamp((x − min)·255 / (max − min))⌋; x where max = min
 EQUALIZE = 10  # per channel: Pillow's table from the histogram; colour.py has it
-SHARPNESS = 11  # ⌊clamp(v·x + (1 − v)·round(smooth))⌋, smooth: 3×3, weights 1, the middle 5, over 13; the border keeps x
+SHARPNESS = (
+    11  # ⌊clamp(v·x + (1 − v)·round(smooth))⌋, smooth: 3×3, weights 1, the middle 5, over 13; the border keeps x
+)
 BLUR = 12  # Gaussian of standard deviation v, Pass.blur taps (height, width), reflected at the border, rounded
 NEIGHBOURS = (SHARPNESS, BLUR)  # codes that read other pixels
 STATISTICS = (CONTRAST, AUTOCONTRAST, EQUALIZE)  # codes that need a first look at all pixels of the sample
@@ -87,6 +91,9 @@ class Mix:
     paste: Tensor  # float32 (N, 4): top, left, height, width of the partner's box; height 0: blended, not pasted
 
 
+Part = TypeVar("Part", Pass, Mix)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """A batch of N samples, everything drawn."""
@@ -113,16 +120,18 @@ class Program:
 
     def to(self, device: torch.device | str) -> "Program":
         """The same on another device; the host does not wait."""
-        mix = self.mix and _move(self.mix, device)
+        mix = None if self.mix is None else _move(self.mix, device)
         erase = None if self.erase is None else self.erase.to(device, non_blocking=True)
         return replace(self, passes=tuple(_move(step, device) for step in self.passes), erase=erase, mix=mix)
 
 
-def _move(part, device):  # type: ignore[no-untyped-def]
+def _move(part: Part, device: torch.device | str) -> Part:
     """A dataclass with its tensors moved."""
     values = {field.name: getattr(part, field.name) for field in fields(part)}
-    tensors = {key: value for key, value in values.items() if isinstance(value, Tensor)}
-    return replace(part, **{key: value.to(device, non_blocking=True) for key, value in tensors.items()})
+    moved: dict[str, Any] = {
+        key: value.to(device, non_blocking=True) for key, value in values.items() if isinstance(value, Tensor)
+    }
+    return replace(part, **moved)
 
 
 def check_source(program: Program, images: Tensor) -> None:

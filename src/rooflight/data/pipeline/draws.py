@@ -1,0 +1,73 @@
+"""What was drawn for a batch: random words, kept apart from what is made of them, to be saved and replayed.
+
+A draw knows nothing of the images: the same words give a crop in an image of any size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rooflight.core.errors import ConfigError, DataError
+from rooflight.data.pipeline.philox import Words, words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """The random words of each operation for each sample."""
+
+    ids: NDArray[np.int64]  # (N,)
+    epoch: int
+    seed: int
+    words: tuple[Words, ...]  # per operation uint64 (N, W) below 2³²; W is 0 for one that draws nothing
+    pipeline: str  # hash of the pipeline that they were drawn for
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def repeated(self, times: int) -> "Draws":
+        """Each sample's draw so many times, one after another: for the frames of clips."""
+        again = tuple(np.repeat(words, times, axis=0) for words in self.words)
+        return replace(self, ids=np.repeat(self.ids, times), words=again)
+
+    def save(self, path: Path) -> None:
+        """One .npz file."""
+        arrays: dict[str, Any] = {f"words_{index}": array for index, array in enumerate(self.words)}
+        at = np.array([self.epoch, self.seed], np.uint64)
+        with path.open("wb") as file:
+            np.savez(file, ids=self.ids, at=at, pipeline=self.pipeline, **arrays)
+
+
+def draw_words(
+    ids: Sequence[int] | NDArray[np.int64], blocks: Sequence[int], *, epoch: int, seed: int, pipeline: str
+) -> Draws:
+    """Words for each sample and operation. raises ConfigError for a number that no counter holds."""
+    samples = np.asarray(ids, dtype=np.int64).reshape(-1)
+    if len(samples) == 0:
+        raise ConfigError("no sample was given to draw for.")
+    for name, least, most, bits in (
+        ("id", samples.min(), samples.max(), 32),
+        ("epoch", epoch, epoch, 32),
+        ("seed", seed, seed, 64),
+    ):
+        if least < 0 or int(most) >= 2**bits:
+            raise ConfigError(f"the {name} {least if least < 0 else most} is outside 0 … 2^{bits} − 1.")
+    found = [
+        words(samples, epoch=epoch, seed=seed, operation=index, blocks=count) for index, count in enumerate(blocks)
+    ]
+    return Draws(ids=samples, epoch=epoch, seed=seed, words=tuple(found), pipeline=pipeline)
+
+
+def load_draws(path: Path) -> Draws:
+    """Draws from a file that `Draws.save` wrote. raises DataError if it is none."""
+    try:
+        with np.load(path) as file:
+            epoch, seed = map(int, file["at"])
+            count = sum(name.startswith("words_") for name in file.files)
+            drawn = tuple(file[f"words_{index}"] for index in range(count))
+            return Draws(ids=file["ids"], epoch=epoch, seed=seed, words=drawn, pipeline=str(file["pipeline"]))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path} holds no draws ({error}).") from None
