@@ -19,8 +19,8 @@ from rooflight.estimate.fabric import Fabric
 
 Collective = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send"]
 
-# Shares of a link that rings of long messages reach: least squares of log errors over catalogue/collectives.csv
-# (512 MiB and more), by generation; other links as the mean of the NVLinks.
+# Shares of a link that rings of long messages reach, by generation, chosen by hand so that the rows of 512 MiB and more
+# in catalogue/collectives.csv are met (tests/estimate/test_collectives.py says how well); other links as the NVLinks.
 RING_SHARE = {"NVLink 3": 0.74, "NVLink 4": 0.78, "NVLink 5": 0.70, "xGMI": 0.75}
 RING_SHARE_OF_OTHERS = 0.74
 PCIE_SHARE, PCIE_SHARE_OF_MORE = 0.70, 0.42  # of two GPUs; more of them share the way through the host

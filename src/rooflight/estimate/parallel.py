@@ -17,7 +17,8 @@ from rooflight.estimate.step import Step
 from rooflight.estimate.table import Array
 from rooflight.estimate.tensor import Exchange
 
-# nn.DataParallel: fitted on torchvision's models on 2 to 4 GPUs (332 calibration rows with a row of one GPU beside).
+# nn.DataParallel: random search for the least mean of |log error| over torchvision's models on 2 to 4 GPUs (331
+# calibration rows that have a row of one GPU beside them), the step of one GPU taken as measured.
 REPLICATING = 0.28  # copying the modules to one GPU over running them once
 TAKING_TURNS = 0.5  # of the host's work backward, what a further GPU's thread adds to it
 THREAD_SECONDS = 2.5e-3  # of a further GPU: its thread, its part of the batch, its results

@@ -112,7 +112,9 @@ def _sentence(plan: Plan) -> str:
 
 def _of_workload(work: Workload) -> str:
     words = [work.model, "training" if work.task == "train" else work.generation or "inference", f"batch {work.batch}"]
-    words += [f"a micro-batch of each replica, {work.gpus} GPUs: {form_words(work.parallel)}"] if work.gpus > 1 else []
+    if work.gpus > 1:
+        each = "a micro-batch" if work.parallel.micro_batches > 1 else "all"
+        words += [f"{each} of one replica", f"{work.gpus} GPUs: {form_words(work.parallel)}"]
     words += [work.dtype, *filter(None, (work.optimizer,))]
     words += [word for word, holds in (("channels last", work.channels_last), ("compiled", work.compiled)) if holds]
     words += ["checkpointing"] if work.checkpointing else []
