@@ -354,6 +354,8 @@ def _setting(row: Row, *, tf32: str) -> Setting:
 def _version(row: Row) -> tuple[int, int]:
     """(major, minor) of torch, as far as the row says; of NVIDIA's containers by their date."""
     text = row.version or ""
+    if row.source == "ryujaehun/pytorch-gpu-benchmark" and "A100" not in row.gpu:
+        text = text.split("(")[0]  # "1.4 (A100: NGC 20.10)" of all its rows: the container is the A100's alone
     if container := re.search(r"NGC (\d\d)\.(\d\d)", text):
         return _ngc(int(container[1]), int(container[2]))
     found = re.search(r"(\d+)\.(\d+)", text)

@@ -14,7 +14,7 @@ from rooflight.core.errors import SpecError
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.device import device
 from rooflight.estimate.parallel import Gang, gang_seconds
-from rooflight.estimate.shares import Shares
+from rooflight.estimate.shares import Machine, Shares
 from rooflight.estimate.step import Step, step
 from rooflight.estimate.table import OpTable, without_phase
 
@@ -99,12 +99,17 @@ def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
     )
 
 
-def slow_host(source: str, gpu: str, shares: Shares) -> float:
-    """The host of a source's GPU if the fit has seen it, else the mean of the source's hosts, else the usual one."""
-    if (name := f"{source} {gpu}") in shares.hosts:
-        return shares.hosts[name]
-    others = [factor for host, factor in shares.hosts.items() if host.startswith(f"{source} ")]
-    return geometric_mean(others) if others else 1.0
+def machine(source: str, gpu: str) -> str:
+    """The name of the machine that a source measured a GPU in, as far as one can tell."""
+    return f"{source} {gpu}"
+
+
+def known_machine(source: str, gpu: str, shares: Shares) -> Machine:
+    """A source's machine if the fit has seen it, else one with the middling host of the source, else the usual one."""
+    if (name := machine(source, gpu)) in shares.machines:
+        return shares.machines[name]
+    others = [one.host for name, one in shares.machines.items() if name.startswith(f"{source} ")]
+    return Machine(host=geometric_mean(others)) if others else Machine()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +127,8 @@ def predict(case: Case, traces: Traces, shares: Shares, *, peers: bool = False) 
     raises  NotPredictedError with the reason
     """
     spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
-    setting = replace(case.setting, slow_host=slow_host(case.row.source, spec.name, shares))
+    where = known_machine(case.row.source, spec.name, shares)
+    setting = replace(case.setting, slow_host=where.host, slow_gpu=where.gpu)
     table = case_table(case, traced)
     one = case_step(replace(case, setting=setting), table, spec, shares)
     others = {"plain roofline": plain_roofline(case, table, spec)}

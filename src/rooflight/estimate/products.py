@@ -12,7 +12,10 @@ import numpy as np
 from rooflight.estimate.table import Array
 
 # The tiles that CUTLASS and cuBLAS choose from, rows × columns; skinny ones serve small or grouped products.
-TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 32))
+TILES = (
+    (256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 32),
+    (128, 16), (64, 16),
+)  # fmt: skip
 
 TALL, WIDE = np.array(TILES, dtype=float).T
 
@@ -27,6 +30,7 @@ class Engine:
     flops_per_second: Array | float  # at the share that long products reach
     feed_bytes_per_second: float  # from L2 into the units
     fill: float  # of K: multiply-adds per element of the result that starting and ending a tile cost
+    tile_seconds: float = 0.0  # start and end of a wave of tiles, whatever their size
 
 
 def product_seconds(batch: Array, rows: Array, columns: Array, depth: Array, item: Array, engine: Engine) -> Array:
@@ -42,5 +46,6 @@ def product_seconds(batch: Array, rows: Array, columns: Array, depth: Array, ite
     compute = 2.0 * tall * wide * length / engine.flops_per_second
     feed = (tall + wide) * length * item / engine.feed_bytes_per_second
     adding_up = np.where(split > 1, 8.0 * split * batch * rows * columns / engine.feed_bytes_per_second, 0.0)
-    seconds: Array = (waves * engine.units * np.maximum(compute, feed) + adding_up).min(axis=0)
+    each = engine.units * np.maximum(compute, feed) + engine.tile_seconds
+    seconds: Array = (waves * each + adding_up).min(axis=0)
     return seconds
