@@ -79,6 +79,7 @@ FIGURES: Mapping[str, Figure] = {
     "amd_reference": Figure(
         about=0.2, within=2.0, meaning="what MIOpen's reference kernels (RDNA 1, float16) reach of that"
     ),
+    "amd_reference_backward": Figure(about=0.5, within=2.0, meaning="the same for gradients, against it"),
     "issue_module": Figure(about=40e-6, within=1.5, meaning="host: seconds per operator with weights, forward"),
     "issue_function": Figure(about=15e-6, within=1.5, meaning="host: seconds per other operator, forward"),
     "issue_grad": Figure(about=1.5, within=1.4, meaning="host: forward with gradients over forward without"),

@@ -78,7 +78,7 @@ def points(cases: Sequence[Case], traces: Traces) -> list[Point]:
                 setting=one.setting,
                 model=row.model,
                 group=(row.source, spec.name, row.task, row.precision or "", row.memory_format or "", str(row.version)),
-                machine=machine(row.source, spec.name),
+                machine=machine(row.source, row.path, spec.name),
             )
         )
     return found

@@ -8,6 +8,7 @@ from statistics import geometric_mean
 
 from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
 from benchmarks.accuracy.cases import Case, NotPredictedError
+from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.traces import Traced, Traces
 from rooflight.catalogue.find import find_published
 from rooflight.core.errors import SpecError
@@ -99,17 +100,22 @@ def case_seconds(case: Case, traced: Traced, one: Step, spec: GpuSpec) -> float:
     )
 
 
-def machine(source: str, gpu: str) -> str:
-    """The name of the machine that a source measured a GPU in, as far as one can tell."""
-    return f"{source} {gpu}"
+def machine(source: str, path: str, gpu: str) -> str:
+    """The name of the machine that a source measured a GPU in, as far as one can tell: its folders are of several."""
+    return f"{source}/{path.split('/')[0]} {gpu}"
 
 
-def known_machine(source: str, gpu: str, shares: Shares) -> Machine:
-    """A source's machine if the fit has seen it, else one with the middling host of the source, else the usual one."""
-    if (name := machine(source, gpu)) in shares.machines:
+def known_machine(row: Row, gpu: str, shares: Shares) -> Machine:
+    """The row's machine if the fit has seen it, else the middling one of its source and GPU, of its source, of all."""
+    if (name := machine(row.source, row.path, gpu)) in shares.machines:
         return shares.machines[name]
-    others = [one.host for name, one in shares.machines.items() if name.startswith(f"{source} ")]
-    return Machine(host=geometric_mean(others)) if others else Machine()
+    of_source = {name: one for name, one in shares.machines.items() if name.startswith(f"{row.source}/")}
+    same = [one for name, one in of_source.items() if name.endswith(f" {gpu}")]
+    if same:
+        return Machine(
+            host=geometric_mean([one.host for one in same]), gpu=geometric_mean([one.gpu for one in same])
+        )
+    return Machine(host=geometric_mean([one.host for one in of_source.values()])) if of_source else Machine()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +133,7 @@ def predict(case: Case, traces: Traces, shares: Shares, *, peers: bool = False) 
     raises  NotPredictedError with the reason
     """
     spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
-    where = known_machine(case.row.source, spec.name, shares)
+    where = known_machine(case.row, spec.name, shares)
     setting = replace(case.setting, slow_host=where.host, slow_gpu=where.gpu)
     table = case_table(case, traced)
     one = case_step(replace(case, setting=setting), table, spec, shares)

@@ -5,7 +5,7 @@ import numpy as np
 from rooflight.estimate.device import (
     SHARED_LANES,
     Device,
-    feeds_in_pairs,
+    shared_loads,
     held_clock,
     matrix_rate,
     product_dtype,
@@ -49,13 +49,16 @@ def loads_through_registers(gpu: Device) -> bool:
     return gpu.spec.vendor == "nvidia" and (gpu.spec.target or "").startswith("7.")
 
 
+def runs_reference(gpu: Device, dtype: str) -> bool:
+    """MIOpen has no float16 kernels for RDNA 1 but its reference ones."""
+    return (gpu.spec.target or "").startswith("gfx101") and dtype == "float16"
+
+
 def library_share(gpu: Device, dtype: str, shares: Shares) -> float:
     """What a vendor's library reaches of what NVIDIA's do."""
     if gpu.spec.vendor != "amd":
         return 1.0
-    # MIOpen has no float16 kernels for RDNA 1 but its reference ones.
-    bare = (gpu.spec.target or "").startswith("gfx101") and dtype == "float16"
-    return shares["amd"] * (shares["amd_reference"] if bare else 1.0)
+    return shares["amd"] * (shares["amd_reference"] if runs_reference(gpu, dtype) else 1.0)
 
 
 def arithmetic_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Array:
@@ -92,6 +95,8 @@ def arithmetic_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Sh
 def _reached(gpu: Device, kind: str, used: str, dtype: str, shares: Shares) -> tuple[float, str]:
     """FLOP/s that long products of a kind and dtype reach, and the engine that does them."""
     rate, engine = matrix_rate(gpu, used)
+    if kind == "convolution" and (gpu.spec.target or "").startswith("gfx11"):
+        rate, engine = vector_rate(gpu, used), "vector"  # MIOpen's convolutions left RDNA 3's WMMA instructions aside
     rate *= shares[engine] * shares.get(kind, 1.0) * library_share(gpu, dtype, shares) * held_clock(gpu, engine)
     if used in ("float8", "float4"):
         rate *= shares["narrow"]
@@ -107,7 +112,7 @@ def _engine(gpu: Device, rates: Array, shares: Shares) -> Engine:
     return Engine(
         units=gpu.units,
         flops_per_second=rates,
-        feed_bytes_per_second=gpu.l2_bytes_per_second * (2.0 if feeds_in_pairs(gpu.spec) else 1.0),
+        feed_bytes_per_second=gpu.l2_bytes_per_second * shared_loads(gpu.spec),
         fill=shares["fill"],
         tile_seconds=shares["tile_cycles"] / gpu.clock_hz,
     )
@@ -139,6 +144,8 @@ def _convolution_seconds(
     if back.any():
         old = setting.torch_version is not None and setting.torch_version < (1, 8) and kind == "matrix"
         before = shares["backward_old"] if old else 1.0
+        if runs_reference(gpu, table.dtypes[int(np.flatnonzero(chosen)[0])]):
+            before = shares["amd_reference_backward"]
         prefix = "lanes_" if kind == "vector" else ""
         inputs = _engine(gpu, rates * shares[f"{prefix}input_gradient"] * before, shares)
         weights = _engine(gpu, rates * shares[f"{prefix}weight_gradient"] * before, shares)

@@ -97,12 +97,13 @@ def held_clock(gpu: Device, engine: str) -> float:
     return float(min(1.0, max(available / (joules * rate * gpu.headroom), 0.1) ** 0.5))
 
 
-def feeds_in_pairs(spec: GpuSpec) -> bool:
-    """Hopper and the data centre's Blackwell: two units that work on neighbouring tiles read what they share once.
+def shared_loads(spec: GpuSpec) -> float:
+    """By how much less a unit reads from L2 because its neighbours, on the next tiles, are sent the same.
 
-    source  NVIDIA, "H100 Tensor Core GPU Architecture", 2022, on thread block clusters and multicast
+    source  NVIDIA, "H100 Tensor Core GPU Architecture", 2022, on clusters and multicast; CUTLASS' default clusters:
+            two blocks on Hopper, four on the data centre's Blackwell, which multiplies in pairs of units besides
     """
-    return (spec.target or "").startswith(("9.", "10."))
+    return {"9": 2.0, "10": 4.0}.get((spec.target or "").split(".")[0], 1.0)
 
 
 def matrix_rate(gpu: Device, dtype: str) -> tuple[float, str]:
