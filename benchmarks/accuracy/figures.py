@@ -48,7 +48,6 @@ FIGURES: Mapping[str, Figure] = {
         about=0.9, within=1.3, meaning="a depthwise one in channels last against the plain layout"
     ),
     "fill": Figure(about=32.0, within=2.0, meaning="multiply-adds per element that starting and ending a tile cost"),
-    "tile_cycles": Figure(about=500.0, within=2.0, meaning="clocks that starting and ending a wave of tiles costs"),
     "l2": Figure(about=0.42, within=1.2, meaning="share of L2's rate (64 bytes per unit and clock)"),
     "memory_elementwise": Figure(about=0.9, within=1.06, meaning="share of the memory's rate: elementwise operators"),
     "memory_normalization": Figure(about=0.85, within=1.15, meaning="norms"),

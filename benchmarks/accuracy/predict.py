@@ -112,9 +112,7 @@ def known_machine(row: Row, gpu: str, shares: Shares) -> Machine:
     of_source = {name: one for name, one in shares.machines.items() if name.startswith(f"{row.source}/")}
     same = [one for name, one in of_source.items() if name.endswith(f" {gpu}")]
     if same:
-        return Machine(
-            host=geometric_mean([one.host for one in same]), gpu=geometric_mean([one.gpu for one in same])
-        )
+        return Machine(host=geometric_mean([one.host for one in same]), gpu=geometric_mean([one.gpu for one in same]))
     return Machine(host=geometric_mean([one.host for one in of_source.values()])) if of_source else Machine()
 
 

@@ -5,10 +5,10 @@ import numpy as np
 from rooflight.estimate.device import (
     SHARED_LANES,
     Device,
-    shared_loads,
     held_clock,
     matrix_rate,
     product_dtype,
+    shared_loads,
     vector_rate,
 )
 from rooflight.estimate.products import Engine, product_seconds
@@ -114,7 +114,6 @@ def _engine(gpu: Device, rates: Array, shares: Shares) -> Engine:
         flops_per_second=rates,
         feed_bytes_per_second=gpu.l2_bytes_per_second * shared_loads(gpu.spec),
         fill=shares["fill"],
-        tile_seconds=shares["tile_cycles"] / gpu.clock_hz,
     )
 
 

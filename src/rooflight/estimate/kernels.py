@@ -8,7 +8,7 @@ from rooflight.estimate.arithmetic import PRODUCT_KINDS, arithmetic_seconds, dep
 from rooflight.estimate.device import Device, matrix_rate, product_dtype
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
-from rooflight.estimate.table import Array, OpTable
+from rooflight.estimate.table import Array, Index, OpTable
 from rooflight.estimate.traffic import Traffic, traffic
 
 
@@ -21,7 +21,7 @@ class Kernels:
     memory: Array
     fixed: Array
 
-    def part(self, chosen: slice | Array) -> "Kernels":
+    def part(self, chosen: slice | Index) -> "Kernels":
         """Those of some of the operators."""
         return Kernels(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 

@@ -31,7 +31,6 @@ class Engine:
     flops_per_second: Array | float  # at the share that long products reach
     feed_bytes_per_second: float  # from L2 into the units
     fill: float  # of K: multiply-adds per element of the result that starting and ending a tile cost
-    tile_seconds: float = 0.0  # start and end of a wave of tiles, whatever their size
 
 
 def product_seconds(batch: Array, rows: Array, columns: Array, depth: Array, item: Array, engine: Engine) -> Array:
@@ -51,7 +50,7 @@ def product_seconds(batch: Array, rows: Array, columns: Array, depth: Array, ite
         length = depth / pieces + engine.fill
         compute = 2.0 * tall * wide * length / engine.flops_per_second
         feed = (tall + wide) * length * item / engine.feed_bytes_per_second
-        each = engine.units * np.maximum(compute, feed) + engine.tile_seconds
+        each = engine.units * np.maximum(compute, feed)
         found: Array = waves * each + np.where(pieces > 1, pieces * of_result, 0.0)
         return found
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from rooflight.core.errors import TraceError
 from rooflight.core.types import Estimate, GpuSpec, Offer, Trace
 from rooflight.core.units import show_percent
+from rooflight.estimate.arithmetic import PRODUCT_KINDS
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
 from rooflight.estimate.footprint import FILLED, Footprint, fits, footprint, too_long, usable_bytes
-from rooflight.estimate.arithmetic import PRODUCT_KINDS
 from rooflight.estimate.parallel import Gang, gang_seconds
 from rooflight.estimate.power import draw_watts
 from rooflight.estimate.setting import Setting

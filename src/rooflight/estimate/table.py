@@ -16,7 +16,17 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.int64]
 
-ITEM_BYTES = {"float64": 8, "float32": 4, "int64": 8, "int32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1, "uint8": 1}
+ITEM_BYTES = {
+    "float64": 8,
+    "float32": 4,
+    "int64": 8,
+    "int32": 4,
+    "bfloat16": 2,
+    "float16": 2,
+    "float8": 1,
+    "int8": 1,
+    "uint8": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ import numpy as np
 from rooflight.estimate.device import Device
 from rooflight.estimate.table import Array, OpTable
 
-
 BLOCKS = 4.0  # that are in turn written over: what is read, what is written, a branch, the last one
 
 
