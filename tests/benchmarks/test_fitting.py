@@ -48,7 +48,7 @@ def test_rows_move_a_figure_from_what_it_was_held_to_be_towards_what_made_them()
 
 
 def test_a_slow_card_is_told_from_the_others() -> None:
-    fitting = Fitting([*made("a", "A"), *made("b", "B", slower=1.1)])
+    fitting = Fitting(8 * [*made("a", "A"), *made("b", "B", slower=1.1)])
     machines = fitting.run(rounds=6, tell=lambda _: None).shares().machines
     assert machines["b"].gpu > 1.03 * machines["a"].gpu
 
