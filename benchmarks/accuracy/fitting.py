@@ -101,8 +101,8 @@ def steps(
 def errors(chosen: Sequence[Point], found: Sequence[Step]) -> Array:
     """log(predicted / measured) seconds of each point."""
     seconds = [step.seconds if point.machine else step.gpu_seconds for point, step in zip(chosen, found, strict=True)]
-    found: Array = np.log(np.array(seconds) / np.array([point.seconds for point in chosen]))
-    return found
+    ratios: Array = np.array(seconds) / np.array([point.seconds for point in chosen])
+    return np.log(ratios)
 
 
 def weights(chosen: Sequence[Point]) -> Array:
