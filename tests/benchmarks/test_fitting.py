@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from benchmarks.accuracy.figures import FIGURES
 from benchmarks.accuracy.fitting import Fitting
 from benchmarks.accuracy.points import Point
