@@ -63,7 +63,7 @@ def _outcomes(row: Row, traces: Traces, shares: Shares, peers: bool) -> list[Out
         if row.metric == "peak_memory_gib":
             return [_outcome(row, row.value, peak(one, traced))]
         found = _rate(row, predict(one, traces, shares, peers=peers), shares)
-        return [replace(found, seen=any(host.endswith(f" {spec.name}") for host in shares.hosts))]
+        return [replace(found, seen=any(machine.endswith(f" {spec.name}") for machine in shares.machines))]
     except NotPredictedError as reason:
         return [_outcome(row, row.value or 0.0, None, str(reason), metric=name)]
     except Exception as error:  # a row of an unknown file may go wrong in any way: it is counted, and the rest goes on

@@ -8,15 +8,16 @@ from statistics import geometric_mean
 from benchmarks.accuracy.baselines import plain_roofline, torch_estimator
 from benchmarks.accuracy.cases import Case, NotPredictedError
 from benchmarks.accuracy.metrics import to_metric, unit_kind
+from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.several import several_seconds
 from benchmarks.accuracy.traces import Traced, Traces
 from rooflight.catalogue.find import called, find_published
 from rooflight.core.errors import SpecError
 from rooflight.core.types import GpuSpec
+from rooflight.estimate.arithmetic import PRODUCT_KINDS
 from rooflight.estimate.device import device
-from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.power import draw_watts
-from rooflight.estimate.shares import Shares
+from rooflight.estimate.shares import Machine, Shares
 from rooflight.estimate.step import Step, step
 from rooflight.estimate.table import OpTable, without_phase
 
@@ -52,12 +53,20 @@ def case_step(case: Case, table: OpTable, spec: GpuSpec, shares: Shares) -> Step
         raise NotPredictedError(f"GPU {case.row.gpu}: {error}") from error
 
 
-def slow_host(source: str, gpu: str, shares: Shares) -> float:
-    """The host of a source's GPU if the fit has seen it, else the mean of the source's hosts, else the usual one."""
-    if (name := f"{source} {gpu}") in shares.hosts:
-        return shares.hosts[name]
-    others = [factor for host, factor in shares.hosts.items() if host.startswith(f"{source} ")]
-    return geometric_mean(others) if others else 1.0
+def machine(source: str, path: str, gpu: str) -> str:
+    """The name of the machine that a source measured a GPU in, as far as one can tell: its folders are of several."""
+    return f"{source}/{path.split('/')[0]} {gpu}"
+
+
+def known_machine(row: Row, gpu: str, shares: Shares) -> Machine:
+    """The row's machine if the fit has seen it, else the middling one of its source and GPU, of its source, of all."""
+    if (name := machine(row.source, row.path, gpu)) in shares.machines:
+        return shares.machines[name]
+    of_source = {name: one for name, one in shares.machines.items() if name.startswith(f"{row.source}/")}
+    same = [one for name, one in of_source.items() if name.endswith(f" {gpu}")]
+    if same:
+        return Machine(host=geometric_mean([one.host for one in same]), gpu=geometric_mean([one.gpu for one in same]))
+    return Machine(host=geometric_mean([one.host for one in of_source.values()])) if of_source else Machine()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +94,8 @@ def run(case: Case, traces: Traces, shares: Shares) -> Run:
     raises  NotPredictedError with the reason
     """
     spec, traced = gpu_spec(case.row.gpu), traces.get(case.recipe)
-    setting = replace(case.setting, slow_host=slow_host(case.row.source, spec.name, shares))
+    where = known_machine(case.row, spec.name, shares)
+    setting = replace(case.setting, slow_host=where.host, slow_gpu=where.gpu)
     table = case_table(case, traced)
     one = case_step(replace(case, setting=setting), table, spec, shares)
     seconds = one.seconds

@@ -165,7 +165,8 @@ def elements(shape: tuple[int, ...]) -> int:
 
 def torch_version(row: Row) -> tuple[int, int]:
     """(major, minor) of torch, as far as the row says; of NVIDIA's containers by their date."""
-    text = row.version or ""
+    # "1.4 (A100: NGC 20.10)" stands in rows of every card: the container is the A100's alone.
+    text = re.sub(r"\((\w+): [^)]*\)", lambda other: other[0] if other[1] in row.gpu else "", row.version or "")
     container = re.search(r"(?:NGC|nvcr\S*|Release) ?(\d\d)\.(\d\d)", f"{text} {row.framework}")
     if container:
         return _of_container(int(container[1]), int(container[2]))

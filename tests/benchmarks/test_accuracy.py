@@ -8,7 +8,7 @@ import pytest
 from benchmarks.accuracy.cases import NotPredictedError, Recipe, case
 from benchmarks.accuracy.changes import quantized, routed, split_columns, split_rows
 from benchmarks.accuracy.metrics import to_metric
-from benchmarks.accuracy.predict import slow_host
+from benchmarks.accuracy.predict import known_machine
 from benchmarks.accuracy.ratios import with_ratios
 from benchmarks.accuracy.reading import PRECISIONS, precision
 from benchmarks.accuracy.rows import COLUMNS, Row, read_rows
@@ -16,7 +16,7 @@ from benchmarks.accuracy.score import Outcome, by_group, fit_score, score
 from benchmarks.accuracy.traces import Traces
 
 from rooflight.core.errors import ConfigError
-from rooflight.estimate.shares import Shares
+from rooflight.estimate.shares import Machine, Shares
 from rooflight.estimate.table import OpTable
 
 ROW = Row(
@@ -165,11 +165,25 @@ def test_precisions_are_known_however_they_are_spelt(written: str, means: str) -
     assert precision(replace(ROW, precision=written)) == PRECISIONS[means]
 
 
-def test_a_host_that_was_seen_is_known_and_another_of_the_source_is_their_mean() -> None:
-    shares = Shares(values={}, intervals={}, source="", hosts={"lab A": 4.0, "lab B": 1.0, "shop A": 9.0})
-    assert slow_host("lab", "A", shares) == 4.0
-    assert slow_host("lab", "C", shares) == 2.0
-    assert slow_host("home", "A", shares) == 1.0
+def test_a_machine_that_was_seen_is_known_and_another_of_the_source_has_their_middling_host() -> None:
+    lab = {
+        "lab/new A": Machine(host=4.0, gpu=1.1),
+        "lab/old A": Machine(host=1.0, gpu=1.1),
+        "shop/x A": Machine(host=9.0),
+    }
+    shares = Shares(values={}, intervals={}, source="", machines=lab)
+    row = replace(ROW, source="lab", path="new/rows.csv")
+    assert known_machine(row, "A", shares) == lab["lab/new A"]
+    assert known_machine(replace(row, path="other/rows.csv"), "A", shares) == Machine(host=2.0, gpu=pytest.approx(1.1))
+    assert known_machine(row, "C", shares) == Machine(host=2.0)
+    assert known_machine(replace(row, source="home"), "A", shares) == Machine()
+
+
+def test_a_container_s_torch_is_not_that_of_the_source_s_other_cards() -> None:
+    version = "1.4 (A100: NGC 20.10)"
+    row = replace(ROW, source="ryujaehun/pytorch-gpu-benchmark", model="resnet50", version=version)
+    assert case(replace(row, gpu="A100-SXM4-40GB")).setting.torch_version == (1, 7)
+    assert case(replace(row, gpu="TITAN Xp")).setting.torch_version == (1, 4)
 
 
 def test_a_trace_that_failed_keeps_its_reason(tmp_path: Path) -> None:

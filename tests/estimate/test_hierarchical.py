@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rooflight.core.errors import SpecError, TraceError
 from rooflight.core.types import GpuSpec, Op, Trace
-from rooflight.estimate.device import device
+from rooflight.estimate.device import device, held_clock
 from rooflight.estimate.fusion import fuse
 from rooflight.estimate.kernels import kernels
 from rooflight.estimate.parallel import threads_seconds
@@ -34,9 +34,10 @@ def seconds(trace: Trace, spec: GpuSpec = GPU, setting: Setting = EAGER) -> floa
 
 
 def test_a_tensor_just_written_is_read_from_the_cache() -> None:
-    moved = traffic(table(step_of(pointwise(MIB), pointwise(MIB, source=0))), device(GPU, SHARES))
-    assert moved.cache.tolist() == [0, MIB]
-    assert moved.memory.tolist() == [2 * MIB, MIB]
+    trained = step_of(pointwise(MIB), pointwise(MIB, source=0), pointwise(MIB, phase="backward"), task="train")
+    moved = traffic(table(trained), device(GPU, SHARES))
+    assert moved.cache.tolist()[:2] == [0, MIB]
+    assert moved.memory.tolist()[:2] == [2 * MIB, MIB]
 
 
 def test_a_tensor_larger_than_the_cache_is_read_from_memory() -> None:
@@ -45,9 +46,21 @@ def test_a_tensor_larger_than_the_cache_is_read_from_memory() -> None:
     assert moved.cache.tolist() == [0, 0]
 
 
+def test_a_block_that_is_soon_written_over_never_leaves_the_cache() -> None:
+    gpu = device(GPU, SHARES)  # 10 MiB of L2: four blocks of 2 MiB fit, of 10 MiB do not
+    small, large = (traffic(table(step_of(pointwise(size))), gpu) for size in (2 * MIB, 10 * MIB))
+    assert (small.memory.tolist(), small.cache.tolist()) == ([2 * MIB], [2 * MIB])
+    assert (large.memory.tolist(), large.cache.tolist()) == ([20 * MIB], [0])
+
+
+def test_what_backward_waits_for_is_written_to_memory() -> None:
+    step = step_of(pointwise(2 * MIB), pointwise(2 * MIB, phase="backward"), task="train")
+    assert traffic(table(step), device(GPU, SHARES)).memory.tolist() == [4 * MIB, 2 * MIB]
+
+
 def test_what_was_moved_in_between_pushes_a_tensor_out() -> None:
-    ops = (pointwise(MIB), pointwise(30 * MIB), pointwise(MIB, source=0))
-    assert traffic(table(step_of(*ops)), device(GPU, SHARES)).cache.tolist() == [0, 0, 0]
+    ops = (pointwise(MIB), pointwise(30 * MIB), pointwise(MIB, source=0), pointwise(30 * MIB, phase="backward"))
+    assert traffic(table(step_of(*ops, task="train")), device(GPU, SHARES)).cache.tolist() == [0, 0, 0, 0]
 
 
 def test_a_batch_norm_in_training_reads_its_input_twice() -> None:
@@ -56,6 +69,46 @@ def test_a_batch_norm_in_training_reads_its_input_twice() -> None:
     gpu = device(GPU, SHARES)
     assert traffic(table(trained), gpu).memory[0] == 300 * MIB
     assert traffic(table(step_of(norm)), gpu).memory[0] == 200 * MIB
+
+
+# ---------------------------------------------------------------- clocks and caches of architectures
+
+
+def test_a_small_power_limit_holds_the_clock_of_products_down() -> None:
+    strong = replace(GPU, target="7.5", tdp_watts=400.0)
+    weak = replace(strong, tdp_watts=70.0)
+    # 2 pJ · 1e14 FLOP/s = 200 W wanted, 0.85 · 70 − 10 W there
+    assert held_clock(device(strong, SHARES), "matrix") == 1.0
+    assert held_clock(device(weak, SHARES), "matrix") == pytest.approx((49.5 / 200) ** 0.5)
+    assert seconds(step_of(product(4096, 4096, 4096)), weak) > seconds(step_of(product(4096, 4096, 4096)), strong)
+
+
+def test_a_card_whose_draw_is_not_known_keeps_its_clock() -> None:
+    assert held_clock(device(replace(GPU, target="7.5"), SHARES), "matrix") == 1.0
+
+
+def test_units_that_are_sent_the_same_tiles_are_not_held_up_by_l2() -> None:
+    fast = tuple(replace(rate, flops_per_second=20 * rate.flops_per_second) for rate in GPU.rates)
+    ampere, hopper = (replace(GPU, rates=fast, target=target) for target in ("8.0", "9.0"))
+    large = step_of(product(8192, 8192, 8192))
+    assert seconds(large, hopper) < 0.7 * seconds(large, ampere)
+
+
+def test_a_convolution_s_gradients_are_products_of_their_own() -> None:
+    forward = replace(product(4096, 64, 576), name="aten.convolution.default", kind="convolution")
+    both = replace(forward, name="aten.convolution_backward.default", phase="backward", flops=2 * forward.flops)
+    weight = replace(both, flops=forward.flops)
+    gpu, setting = device(GPU, SHARES), Setting(channels_last=True)
+    found = kernels(table(step_of(forward, both, weight, task="train")), gpu, setting, SHARES).compute
+    assert found[1] > found[2] > 0
+    assert found[1] - found[2] > found[0]  # the input's gradient reaches less than forward does
+
+
+def test_a_slow_card_takes_longer_and_its_parts_still_add_up() -> None:
+    columns, gpu = table(step_of(product(4096, 4096, 4096), pointwise(64 * MIB))), device(GPU, SHARES)
+    usual, slow = (step(columns, gpu, Setting(slow_gpu=factor), SHARES) for factor in (1.0, 1.25))
+    assert slow.gpu_seconds == pytest.approx(1.25 * usual.gpu_seconds)
+    assert sum(slow.by_bound.values()) == pytest.approx(slow.gpu_seconds)
 
 
 # ---------------------------------------------------------------- fusion and the host

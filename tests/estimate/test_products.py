@@ -40,6 +40,11 @@ def test_a_long_depth_is_split_over_idle_units() -> None:
     assert seconds(32, 32, 65536) < alone / 50
 
 
+def test_a_last_wave_that_is_nearly_empty_is_split_too() -> None:
+    # 110 tiles of 256 × 128 on 100 units: two waves whole, one and a quarter in quarters of a long K
+    assert seconds(2560, 1408, 65536) < 1.4 * seconds(2560, 1280, 65536)
+
+
 def test_l2_bounds_small_tiles() -> None:
     fed = Engine(units=100.0, flops_per_second=1e14, feed_bytes_per_second=1e12, fill=0.0)
     # the largest tile needs (256 + 128) · K · 2 bytes for 2 · 256 · 128 · K FLOPs

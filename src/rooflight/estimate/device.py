@@ -22,6 +22,21 @@ WIDER = {"tfloat32": ("float32",), "bfloat16": ("float32",), "float16": ("float3
 # RDNA 3's published vector rate counts two instructions issued at once, which compiled kernels hardly find.
 DUAL_ISSUE = 0.5
 
+# Joules per float16 FLOP of the matrix engines, sums in float32, at the published clock, by what kernels are compiled
+# for. Approximate: from cards known to hold their clock within their TDP and cards known not to (a T4 falls to some
+# 1,000 MHz: Jia et al., arXiv 1903.07486; an L40S reaches 82 % of its peak, an H100 97 %, a B200 93 %, an RTX PRO 6000
+# 91 to 98 %: best products of aiconfigurator-core 0.12). Other dtypes do fewer FLOPs at the same draw.
+MATRIX_JOULES = {
+    "7.0": 2.0e-12, "7.5": 2.0e-12, "8.0": 1.05e-12, "8.6": 1.7e-12, "8.9": 1.05e-12, "9.0": 0.55e-12,
+    "10.0": 0.36e-12, "10.3": 0.36e-12, "12.0": 1.0e-12, "gfx942": 1.1e-12, "gfx950": 0.55e-12,
+}  # fmt: skip
+LANES_JOULES = {"6.0": 16e-12, "6.1": 16e-12, "7.0": 10e-12, "7.5": 10e-12, "8.6": 6e-12, "8.9": 3.5e-12}  # of float32
+FOR_ARITHMETIC = 0.85  # of the TDP: memory and board take the rest, and some watts whatever the card is
+BOARD_WATTS = 10.0
+
+# Where half of the float32 lanes also do the integers: NVIDIA, "GA102 GPU Architecture" whitepaper, 2020.
+SHARED_LANES = ("8.6", "8.7", "8.9")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
@@ -66,6 +81,29 @@ def device(spec: GpuSpec, shares: Shares) -> Device:
         cache_bytes_per_second=2.5 * spec.bytes_per_second if behind else max(l2_rate, spec.bytes_per_second),
         headroom=headroom,
     )
+
+
+def held_clock(gpu: Device, engine: str) -> float:
+    """Share of its clock that the power limit leaves a device whose matrix engines, or lanes, work without pause.
+
+    Watts grow with the cube of the clock near its top, and in proportion far below: taken as the square.
+    """
+    spec = gpu.spec
+    joules = (MATRIX_JOULES if engine == "matrix" else LANES_JOULES).get(spec.target or "")
+    rate = spec.flops_per_second.get("float16" if engine == "matrix" else "float32")
+    if joules is None or rate is None or spec.tdp_watts is None or spec.unified_memory:
+        return 1.0
+    available = FOR_ARITHMETIC * spec.tdp_watts - BOARD_WATTS
+    return float(min(1.0, max(available / (joules * rate * gpu.headroom), 0.1) ** 0.5))
+
+
+def shared_loads(spec: GpuSpec) -> float:
+    """By how much less a unit reads from L2 because its neighbours, on the next tiles, are sent the same.
+
+    source  NVIDIA, "H100 Tensor Core GPU Architecture", 2022, on clusters and multicast; CUTLASS' default clusters:
+            two blocks on Hopper, four on the data centre's Blackwell, which multiplies in pairs of units besides
+    """
+    return {"9": 2.0, "10": 4.0}.get((spec.target or "").split(".")[0], 1.0)
 
 
 def matrix_rate(gpu: Device, dtype: str) -> tuple[float, str]:

@@ -7,8 +7,8 @@ import numpy as np
 
 from rooflight.core.types import GpuSpec
 from rooflight.estimate.allocator import Reserved, play
+from rooflight.estimate.arithmetic import depthwise
 from rooflight.estimate.device import has_matrix_engine
-from rooflight.estimate.kernels import depthwise
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.table import Array, OpTable
 

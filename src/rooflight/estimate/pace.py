@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rooflight.estimate.arithmetic import PRODUCT_KINDS
 from rooflight.estimate.device import Device
 from rooflight.estimate.fusion import fuse
-from rooflight.estimate.kernels import PRODUCT_KINDS, kernels
+from rooflight.estimate.kernels import kernels
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import issue_seconds
@@ -58,7 +59,7 @@ def pace(table: OpTable, gpu: Device, setting: Setting, shares: Shares, *, param
         fused = fuse(table)
         table, starts = fused.table, fused.starts
     busy = kernels(table, gpu, setting, shares)
-    worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
+    worked = setting.slow_gpu * np.where(starts, busy.seconds, busy.seconds - busy.fixed)
     issued = np.where(starts, issue_seconds(table, setting, shares), 0.0)
     ends = np.cumsum(worked) + np.maximum.accumulate(np.cumsum(issued) - np.cumsum(worked) + worked)
     took = np.diff(ends, prepend=0.0)

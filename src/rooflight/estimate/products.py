@@ -12,10 +12,14 @@ import numpy as np
 from rooflight.estimate.table import Array
 
 # The tiles that CUTLASS and cuBLAS choose from, rows × columns; skinny ones serve small or grouped products.
-TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 32))
+TILES = (
+    (256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 32),
+    (128, 16), (64, 16),
+)  # fmt: skip
 
 TALL, WIDE = np.array(TILES, dtype=float).T
 
+MOST_PIECES = 4
 SHORTEST_SPLIT = 256  # of K: a shorter piece is not worth another unit
 
 
@@ -37,10 +41,18 @@ def product_seconds(batch: Array, rows: Array, columns: Array, depth: Array, ite
     tall, wide = TALL[:, None], WIDE[:, None]  # tiles down, products across
     tiles = batch * np.ceil(rows / tall) * np.ceil(columns / wide)
     split = np.maximum(1.0, np.minimum(np.floor(engine.units / np.maximum(tiles, 1.0)), depth // SHORTEST_SPLIT))
-    waves = np.ceil(tiles * split / engine.units)
-    length = depth / split + engine.fill
-    compute = 2.0 * tall * wide * length / engine.flops_per_second
-    feed = (tall + wide) * length * item / engine.feed_bytes_per_second
-    adding_up = np.where(split > 1, 8.0 * split * batch * rows * columns / engine.feed_bytes_per_second, 0.0)
-    seconds: Array = (waves * engine.units * np.maximum(compute, feed) + adding_up).min(axis=0)
-    return seconds
+    # Or more pieces than units, so that the last wave is a shorter one.
+    finer = np.maximum(split, np.minimum(MOST_PIECES * split, depth // SHORTEST_SPLIT))
+    of_result = 8.0 * batch * rows * columns / engine.feed_bytes_per_second  # a part of every sum, out and back
+
+    def seconds(pieces: Array) -> Array:
+        waves = np.ceil(tiles * pieces / engine.units)
+        length = depth / pieces + engine.fill
+        compute = 2.0 * tall * wide * length / engine.flops_per_second
+        feed = (tall + wide) * length * item / engine.feed_bytes_per_second
+        each = engine.units * np.maximum(compute, feed)
+        found: Array = waves * each + np.where(pieces > 1, pieces * of_result, 0.0)
+        return found
+
+    least: Array = np.minimum(seconds(split), seconds(finer)).min(axis=0)
+    return least

@@ -12,6 +12,7 @@ class Setting:
                        the convolutions alone
     torch_version      (major, minor); None: a current one
     slow_host          how much longer this host takes to issue an operator than the usual one
+    slow_gpu           how much longer this card takes than its data sheet lets expect: its cooling, its power limit
     recomputes         backward runs forward once more: activation checkpointing of every block
     host_input_bytes   what the step copies from the host before it starts: a batch that was not put on the device
     """
@@ -20,6 +21,7 @@ class Setting:
     tf32: Literal["none", "convolutions", "all"] = "convolutions"
     compiled: bool = False
     slow_host: float = 1.0
+    slow_gpu: float = 1.0
     recomputes: bool = False
     torch_version: tuple[int, int] | None = None
     host_input_bytes: float = 0.0

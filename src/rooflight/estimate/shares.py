@@ -8,6 +8,14 @@ from importlib.resources import files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """How much longer than the usual one a machine's host takes to issue operators, and its GPU to work them off."""
+
+    host: float = 1.0
+    gpu: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
     """Every fitted figure by its name, with where it comes from. shares.json says what each means."""
 
@@ -16,7 +24,7 @@ class Shares:
         str, tuple[float, float]
     ]  # by class of workload: measured / predicted rate, 10th and 90th percentile
     source: str
-    hosts: Mapping[str, float] = field(default_factory=dict)  # of the fit's rows: how much slower than the usual one
+    machines: Mapping[str, Machine] = field(default_factory=dict)  # that the fit's rows were measured on
 
     def __getitem__(self, name: str) -> float:
         return self.values[name]
@@ -38,5 +46,5 @@ def load_shares() -> Shares:
         values={name: entry["value"] for name, entry in document["shares"].items()},
         intervals={name: (low, high) for name, (low, high) in document["intervals"].items()},
         source=document["source"],
-        hosts=document["hosts"],
+        machines={name: Machine(**factors) for name, factors in document["machines"].items()},
     )

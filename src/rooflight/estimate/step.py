@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rooflight.estimate.arithmetic import PRODUCT_KINDS
 from rooflight.estimate.device import Device
 from rooflight.estimate.fusion import fuse
-from rooflight.estimate.kernels import PRODUCT_KINDS, Kernels, kernels
+from rooflight.estimate.kernels import Kernels, kernels
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.table import Array, Mask, OpTable
@@ -51,7 +52,7 @@ def step(table: OpTable, gpu: Device, setting: Setting, shares: Shares) -> Step:
 def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shares: Shares) -> Step:
     """The step of these operators, of which those in `starts` begin a kernel, from how long each keeps the GPU busy."""
     backward = table.phase("backward")
-    worked = np.where(starts, busy.seconds, busy.seconds - busy.fixed)
+    worked = setting.slow_gpu * np.where(starts, busy.seconds, busy.seconds - busy.fixed)
     if setting.recomputes:
         worked[np.flatnonzero(backward)[:1]] += float(worked[table.phase("forward")].sum())
     again = 1.0 + table.phase("forward") * setting.recomputes
@@ -65,7 +66,7 @@ def assemble(table: OpTable, starts: Mask, busy: Kernels, setting: Setting, shar
         host_backward_seconds=float(issued[backward].sum()),
         host_plain_seconds=float(issued[table.phase("forward")].sum())
         / (shares["issue_grad"] if backward.any() else 1.0),
-        by_bound=_by_bound(busy, worked),
+        by_bound=_by_bound(setting.slow_gpu * busy.fixed, busy, worked),
         arithmetic_seconds=float((again * busy.compute).sum()),
         memory_seconds=float((again * busy.memory).sum()),
     )
@@ -100,12 +101,11 @@ def issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
     return seconds * setting.slow_host
 
 
-def _by_bound(busy: Kernels, worked: Array) -> Mapping[str, float]:
+def _by_bound(fixed: Array, busy: Kernels, worked: Array) -> Mapping[str, float]:
     arithmetic = busy.compute >= busy.memory
-    fixed = float(np.minimum(busy.fixed, worked).sum())
-    moving = np.maximum(worked - busy.fixed, 0.0)
+    moving = np.maximum(worked - fixed, 0.0)
     return {
         "compute": float(moving[arithmetic].sum()),
         "memory": float(moving[~arithmetic].sum()),
-        "launch": fixed,
+        "launch": float(np.minimum(fixed, worked).sum()),
     }

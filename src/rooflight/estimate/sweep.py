@@ -9,13 +9,13 @@ from rooflight.core.errors import TraceError
 from rooflight.core.parallel import Parallel, words
 from rooflight.core.types import Estimate, GpuSpec, Offer, Trace
 from rooflight.core.units import show_percent
+from rooflight.estimate.arithmetic import PRODUCT_KINDS
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
 from rooflight.estimate.fabric import fabric
 from rooflight.estimate.footprint import FILLED, Footprint, blas_bytes, fits, footprint, most_elements, usable_bytes
 from rooflight.estimate.holding import blocks_of, held
-from rooflight.estimate.kernels import PRODUCT_KINDS
 from rooflight.estimate.layout import Layout, layout
 from rooflight.estimate.parallel import Shared
 from rooflight.estimate.power import draw_watts

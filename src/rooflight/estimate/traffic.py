@@ -7,6 +7,8 @@ import numpy as np
 from rooflight.estimate.device import Device
 from rooflight.estimate.table import Array, OpTable
 
+BLOCKS = 4.0  # that are in turn written over: what is read, what is written, a branch, the last one
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
@@ -20,7 +22,9 @@ def traffic(table: OpTable, gpu: Device) -> Traffic:
     """Bytes to and from device memory, and those that a cache serves.
 
     A tensor that an earlier operator wrote is in the cache as far as what was moved since leaves room for it: all of it
-    while it and all that was moved since fit, none once that is twice the cache. Writes go to memory in the end.
+    while it and all that was moved since fit, none once that is twice the cache. What is written goes to memory in the
+    end, unless its block is soon written over: where no backward pass waits for it, the allocator hands out the same
+    few blocks again and again, and those that fit beside each other never leave the cache.
     """
     moved = table.bytes
     until = np.cumsum(moved)
@@ -32,7 +36,12 @@ def traffic(table: OpTable, gpu: Device) -> Traffic:
     again = (passes(table) - 1.0) * table.bytes_read
     # A second pass finds in the cache what fits there.
     near = np.clip(2.0 - table.bytes_read / gpu.cache_bytes, 0.0, 1.0)
-    return Traffic(memory=table.bytes - cached + again * (1.0 - near), cache=cached + again * near)
+    dies = table.phase("backward") if table.phase("backward").any() else table.phase("forward")
+    over = np.where(dies, np.clip(2.0 - BLOCKS * table.bytes_written / gpu.cache_bytes, 0.0, 1.0), 0.0)
+    kept_back = over * table.bytes_written
+    return Traffic(
+        memory=table.bytes - cached - kept_back + again * (1.0 - near), cache=cached + kept_back + again * near
+    )
 
 
 def passes(table: OpTable) -> Array:
