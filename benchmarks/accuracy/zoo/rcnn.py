@@ -8,7 +8,7 @@ source  torchvision.models.detection; detectron2's configurations (configs/ of i
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +53,12 @@ class Rcnn(nn.Module):
         self.dense = RetinaNetHead(wide, 9, variant.classes) if variant.dense else None
         anchors = ANCHORS if variant.neck == "fpn" else 5 * ANCHORS
         self.rpn = nn.Identity() if variant.dense else RPNHead(wide, anchors)
-        self.last_stage, features = None, wide * 7 * 7
+        self.last_stage: Any = None
+        features = wide * 7 * 7
         if variant.neck == "c4" and variant.stages:
             self.last_stage, features = _resnet(variant).layer4, 2048
         hidden = features if self.last_stage else 1024
-        self.boxes = nn.ModuleList(
+        self.boxes: Any = nn.ModuleList(
             nn.ModuleList((_box_head(variant, wide, features, TwoMLPHead), FastRCNNPredictor(hidden, variant.classes)))
             for _ in range(variant.stages)
         )
@@ -106,12 +107,11 @@ def _norm(variant: Variant) -> Callable[[int], nn.Module]:
     return kinds[variant.norm]
 
 
-def _resnet(variant: Variant, **options: object) -> nn.Module:
+def _resnet(variant: Variant, **options: object) -> Any:
     from torchvision import models
 
     name = {(50, 1): "resnet50", (101, 1): "resnet101", (101, 32): "resnext101_32x8d"}[variant.layers, variant.groups]
-    model: nn.Module = models.get_model(name, weights=None, norm_layer=_norm(variant), **options)
-    return model
+    return models.get_model(name, weights=None, norm_layer=_norm(variant), **options)
 
 
 def _backbone(variant: Variant) -> tuple[nn.Module, int]:
@@ -165,7 +165,7 @@ class Deformable(nn.Module):
 
     def __init__(self, plain: nn.Conv2d) -> None:
         super().__init__()
-        self.offsets = nn.Conv2d(plain.in_channels, 2 * 9, 3, plain.stride, padding=1)
+        self.offsets = nn.Conv2d(plain.in_channels, 2 * 9, 3, plain.stride[0], padding=1)
         self.product = nn.Conv2d(9 * plain.in_channels, plain.out_channels, 1, bias=False)
         self.stride = plain.stride
 
