@@ -64,7 +64,7 @@ def way(answer: Plan, flags: str) -> WayOut:
 
 def test_every_way_is_named_with_its_memory_and_its_price(answer: Plan, config: PlanConfig) -> None:
     kinds = {each.flags.split()[0] for each in answer.ways_out}
-    assert {"--batch", "--accumulation", "--checkpointing", "--optimizer", "--trainable"} <= kinds
+    assert {"--batch", "--accumulation", "--checkpointing", "--optimizer"} <= kinds
     text = "\n".join(plan(config).notes)
     for each in answer.ways_out:
         assert (f"Try {each.flags} on" in text) == each.fits
