@@ -150,7 +150,7 @@ def test_no_gpu_left_is_a_clear_no() -> None:
 
 
 def test_a_step_that_does_not_fit_names_a_batch_that_does() -> None:
-    report = of("T4", batch=2**20, dtype="float16")
+    report = of("T4", batch=2**17, dtype="float16")
     assert report.exit_code == 1
     (row,) = answer(report).estimates
     assert not row.fits

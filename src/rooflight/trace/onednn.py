@@ -112,12 +112,15 @@ def _rnn(x: Tensor, weight: Tensor) -> int:
 
 def _rnn_backward(call: Call) -> int:
     """Forward's, and the incoming gradients as they are needed: from bfloat16, once more in float32."""
-    x, weight, size = call["input"], call["weight1"], call["hidden_size"]
+    x: Tensor = call["input"]
+    weight: Tensor = call["weight1"]
+    size: int = call["hidden_size"]
     incoming = (x.shape[0] + 2) * x.shape[1] * size
+    forward = _rnn(x, weight)
     if x.element_size() == 4:
-        return _rnn(x, weight) + 4 * incoming
+        return forward + 4 * incoming
     weights = (x.shape[-1] + size) * _row(weight.shape[0], 4) * 4  # their gradients are summed in float32
-    return _rnn(x, weight) + (2 + 4) * incoming + weights
+    return forward + (2 + 4) * incoming + weights
 
 
 def _row(elements: int, item: int) -> int:
