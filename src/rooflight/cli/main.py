@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Hangul shows its code
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] in (["plan"], ["info"]):
-        gc.disable()  # done in seconds, and importing torch makes a million objects: looking through them takes half of one
+    if words[:1] == ["plan"]:
+        gc.disable()  # done in seconds; importing torch makes a million objects, and looking through them takes a while
     code = run(words)
     gc.freeze()  # the interpreter ends without a look through all that torch has left: half a second
     sys.exit(code)
