@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-
 from benchmarks.here import BATCHES, Result, scores
 from benchmarks.plan_time import PlanTimes
+
 from rooflight.core.codec import read_json
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
