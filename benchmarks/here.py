@@ -4,8 +4,8 @@
     python -m benchmarks.here --out benchmarks/results/here-DATE.json
     python -m benchmarks.here --only resnet50 vit_b_16 --out …     # some of them: what the file holds of others is kept
 
-A model runs in channels last with Adam, as `rooflight train` runs it, in the dtypes that the processor multiplies. Rounds
-take turns over task and dtype. A round in which other processes took more than a tenth of a core is taken again.
+A model runs in channels last with Adam, as `rooflight train` runs it, in the dtypes that the processor multiplies.
+Rounds take turns over task and dtype. One in which other processes took more than a tenth of a core is taken again.
 None of the models, nor their shapes, is in the calibration: it times random networks.
 """
 

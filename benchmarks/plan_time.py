@@ -2,8 +2,8 @@
 
     python -m benchmarks.plan_time --out benchmarks/results/plan-time-DATE.json
 
-Each command is a process of its own, in turns; the clock runs from its start to its end. Nothing is kept between them but
-what Python itself keeps (compiled modules) and, for the row that says so, the machine's calibration.
+Each command is a process of its own, in turns; the clock runs from its start to its end. Nothing is kept between them
+but Python's own compiled modules. This machine is left out (--no-measure).
 """
 
 import argparse

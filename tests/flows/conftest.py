@@ -10,7 +10,7 @@ import torch
 
 from rooflight.bench import operators, timing, variants
 from rooflight.core.runs import TrainConfig, TrainResult
-from rooflight.core.types import GpuSpec, Measurement
+from rooflight.core.types import GpuSpec, Measurement, TimedKernels
 from rooflight.data.images import load_images
 from rooflight.flows import calibrate, calibrate_kernels
 from rooflight.flows import roof as roof_flow
@@ -27,6 +27,9 @@ ROOF = GpuSpec(
 )
 
 
+TIMED = TimedKernels(kernels=(), networks=2, median_error=0.1, low=0.9, high=1.1)
+
+
 def measured(name: str, unit: str, median: float, **more: Any) -> Measurement:
     return Measurement(name=name, unit=unit, median=median, low=median, high=median, n=9, **more)
 
@@ -36,7 +39,7 @@ def round_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call of an operator takes a millisecond; the roof is round figures."""
     memory_bytes = detect().cpu.memory_bytes
     monkeypatch.setattr(operators, "CPU_BATCH", 1)
-    monkeypatch.setattr(calibrate_kernels, "NETWORKS", 4)
+    monkeypatch.setattr(calibrate_kernels, "time_kernels", lambda *arguments, **options: TIMED)
     monkeypatch.setattr(calibrate, "CLASSES", ("matmul", "attention"))  # an LSTM's step waits for threads too often
     monkeypatch.setattr(variants, "take_turns", lambda contestants: {name: [1e-3] * 9 for name in contestants})
     monkeypatch.setattr(roof_flow, "measured_roof", lambda *arguments: replace(ROOF, memory_bytes=memory_bytes))

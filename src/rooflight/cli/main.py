@@ -8,13 +8,12 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rooflight.core.codec import to_json
 from rooflight.core.errors import RooflightError
 from rooflight.core.tables import WIDTH, Report, printable, text
 
-BRIEF = ("plan", "info")  # commands that are done in seconds and keep little: the collector only holds them up
 LEAST_WIDTH = 40  # a narrower terminal wraps by itself
 INTERRUPTED = 130  # as shells count SIGINT
 
@@ -28,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Hangul shows its code
-    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["plan"]:
+        gc.disable()  # done in seconds; importing torch makes a million objects, and looking through them takes a while
+    code = run(words)
     gc.freeze()  # the interpreter ends without a look through all that torch has left: half a second
     sys.exit(code)
 
@@ -39,8 +41,7 @@ def run(arguments: list[str]) -> int:
         from rooflight.cli.app import parse  # the parser and every command: long enough for a Ctrl-C
 
         command, bound = parse(arguments)
-        with _uncollected() if command.__name__ in BRIEF else contextlib.nullcontext():
-            answer = command(*bound.args, **bound.kwargs)
+        answer = command(*bound.args, **bound.kwargs)
         if not isinstance(answer, Report):
             return 0  # help and version have printed themselves
         return _print(answer, as_json=bool(bound.kwargs.get("json")))
@@ -50,18 +51,6 @@ def run(arguments: list[str]) -> int:
         return _fail(_file_sentence(error))
     except KeyboardInterrupt:
         return _fail("stopped.", INTERRUPTED)
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection: importing torch makes a million objects, and looking through them takes half a second."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _print(report: Report, *, as_json: bool) -> int:
