@@ -27,9 +27,9 @@ def operation(kind: type[T]) -> type[T]:
                 raise ConfigError(f"{made.__name__} has no argument {name!r}.{nearest(name, known)}")
         try:
             plain(self, *values, **named)
-        except TypeError as error:
-            message = str(error).replace(f"{made.__name__}.__init__()", f"{made.__name__}()")
-            raise ConfigError(f"{message}. Its arguments: {', '.join(known)}.") from None
+        except (TypeError, ValueError) as error:
+            message = str(error).replace(f"{made.__name__}.__init__() ", "")
+            raise ConfigError(f"{made.__name__}: {message}. Its arguments: {', '.join(known)}.") from None
 
     made.__init__ = construct  # type: ignore[assignment,method-assign]
     return made

@@ -166,7 +166,7 @@ def read_operation(plain: Any) -> Any:
     if not isinstance(plain, dict) or "name" not in plain:
         raise ConfigError(f'an operation is {{"name": "Resize", "size": [224]}}; this one is {plain!r}.')
     named = {key: value for key, value in plain.items() if key != "name"}
-    kind = ops.OPERATIONS.get(plain["name"])
+    kind = ops.OPERATIONS.get(str(plain["name"]))
     if kind is None:
         raise ConfigError(f"there is no operation {plain['name']!r}.{nearest(str(plain['name']), ops.OPERATIONS)}")
     return from_plain(kind, named, what=plain["name"])
