@@ -88,7 +88,8 @@ def launch(kernel: Any, program: Program, images: Tensor, out: Tensor) -> Tensor
             *program.scale, *pad, *program.shift, *pad, phase,
             slots=moved.codes.shape[1], guard_count=moved.guards.shape[1],
             erasures=0 if program.erase is None else program.erase.shape[1],
-            bilinear=step.interpolation == "bilinear", faded=step.fill is not None or step.guards.shape[1] > 0, resizes=step.resizes,
+            bilinear=step.interpolation == "bilinear", faded=step.fill is not None or step.guards.shape[1] > 0,
+            resizes=step.resizes,
             antialias=step.antialias, nearest=step.filter == "nearest", channels=images.shape[1],
             out_channels=program.channels, last=program.channels_last, first_phase=phase == 0,
             last_phase=phase == phases - 1, tile=TILE,
@@ -97,7 +98,7 @@ def launch(kernel: Any, program: Program, images: Tensor, out: Tensor) -> Tensor
 
 
 def _most_contrasts(step: Pass) -> int:
-    """How often a sample's contrast changes, at most. Draws made on the host say it; on a GPU they are not read back."""
+    """How often a sample's contrast changes, at most: counted on the host, but never read back from a GPU."""
     if step.codes.device.type == "cpu" and step.codes.numel():
         return int((step.codes == CONTRAST).sum(1).max())
     return sum(CONTRAST in slot for slot in step.slots)
