@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rooflight.core.errors import BackendError
-from rooflight.data.engines.engine import before_mixing, mix_into, new_result
+from rooflight.data.engines.engine import before_mixing, mix_into, new_result, packed
 from rooflight.data.pipeline.program import (
     AUTOCONTRAST,
     BLUR,
@@ -70,10 +70,10 @@ def launch(kernel: Any, program: Program, images: Tensor, out: Tensor) -> Tensor
     samples, (height, width) = program.samples, step.size
     phases = 1 + _most_contrasts(step)
     on_device = program.to(images.device)
-    moved = on_device.passes[0]
+    moved = packed(on_device.passes[0])
     scratch = torch.empty(samples * height * width if phases > 1 else 1, dtype=torch.int32, device=images.device)
     sums = torch.zeros(phases, samples, dtype=torch.int32, device=images.device)
-    erase = on_device.erase if on_device.erase is not None else sums
+    erase = sums if on_device.erase is None else on_device.erase.contiguous()
     erase_value = torch.tensor(program.erase_value, dtype=torch.float32)
     if images.is_cuda:
         erase_value = erase_value.pin_memory().to(images.device, non_blocking=True)

@@ -155,7 +155,7 @@ def fill_tables(code: int, value: f4, counts: Ints, tables: Tables) -> None:
             elif code == AUTOCONTRAST:
                 made = x
                 if high > low:
-                    made = int(level(f4(x - low) / (f4(high - low) / TOP)))
+                    made = int(level(f4(x - low) / (f4(high - low) * (ONE / TOP))))
             else:  # EQUALIZE
                 made = x if step == 0 else min(255, (below + step // 2) // step)
             below += count[x]
@@ -196,7 +196,7 @@ def change_row(r: Floats, g: Floats, b: Floats, code: int, value: f4, mean: f4, 
     elif code == GRAYSCALE:
         if not single:
             to_grey(r, g, b)
-    elif code not in (SHARPNESS, BLUR):
+    elif code in (POSTERIZE, SOLARIZE, INVERT, AUTOCONTRAST, EQUALIZE):
         look_up(r, g, b, tables)
 
 
