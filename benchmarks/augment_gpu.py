@@ -1,4 +1,4 @@
-"""The GPU engine beside its peers, and beside the card's copy bandwidth. Needs a CUDA or ROCm GPU, and kornia for its row.
+"""The GPU engine beside its peers and the card's copy bandwidth. Needs a CUDA or ROCm GPU, and kornia for its row.
 
 python -m benchmarks.augment_gpu --json
 """
