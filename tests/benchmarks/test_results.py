@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from benchmarks.conformance import CASES, Conformance
 from benchmarks.mlperf import Runtimes
 
 from rooflight.bench.scenarios import SCENARIOS
@@ -31,3 +32,13 @@ def test_the_rows_of_a_comparison_follow_from_its_runs(path: Path) -> None:
     for model in {row.model for row in found.rows}:
         counts = {row.parameters for row in found.rows if row.model == model}
         assert max(counts) - min(counts) in (0, 512)  # PyTorch's LSTM has two biases for each gate
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("conformance-*.json")), ids=lambda path: path.name)
+def test_each_operation_is_within_two_levels_of_torchvision(path: Path) -> None:
+    found = read_json(Conformance, path).differences
+    assert tuple(row.operation for row in found) == tuple(CASES)
+    for row in found[:-1]:  # the last is the whole chain, in which colours amplify a level
+        assert row.largest <= 2
+        assert row.share_above_1 < 1e-3
+    assert found[-1].share_above_2 < 1e-3

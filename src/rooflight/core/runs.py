@@ -1,5 +1,6 @@
 """What a run is made of: its configuration, its data, its results and the files that it leaves. All of it is JSON."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,8 +68,17 @@ class Preprocessing:
     width: int
     mean: tuple[float, ...]  # per channel, of pixels in 0..1
     std: tuple[float, ...]
+    pipeline: str | None = None  # the evaluation pipeline as JSON, which says it exactly; None: the line above
+    pipeline_sha256: str | None = None  # of that document: equal hashes, equal pixels
 
     def __post_init__(self) -> None:
+        if self.pipeline is not None:
+            found = hashlib.sha256(self.pipeline.encode()).hexdigest()
+            if found != self.pipeline_sha256:
+                raise ConfigError(
+                    f"the preprocessing's pipeline has the hash {found[:12]}…, it is recorded with "
+                    f"{(self.pipeline_sha256 or 'none')[:12]}…: the weights may expect other pixels. Try another run."
+                )
         sizes = self.channels in (1, 3) and self.height > 0 and self.width > 0
         if not sizes or not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
             raise ConfigError(f"a preprocessing that cannot be: {self}.")

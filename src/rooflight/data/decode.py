@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rooflight.core.errors import DataError
+from rooflight.data.pipeline.operations import Resize
+from rooflight.data.pipeline.pipeline import Pipeline
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
@@ -57,11 +58,9 @@ def fit_images(images: Tensor, channels: int, height: int, width: int) -> Tensor
         images = _to_grey(images) if channels == 1 else images[:, :1].expand(-1, channels, -1, -1)
     if images.shape[2:] == (height, width):
         return images.contiguous()
-    pieces = [
-        F.interpolate(piece.float(), size=(height, width), mode="bilinear", antialias=True, align_corners=False)
-        for piece in images.split(1024)  # in pieces: the float copy is four times the set
-    ]
-    return torch.cat([piece.round_().clamp_(0, 255).to(torch.uint8) for piece in pieces])
+    resize = Pipeline([Resize((height, width))])
+    pieces = images.split(1024)  # the float copy is four times as large
+    return torch.cat([resize.apply(piece, resize.draw(range(len(piece)))) for piece in pieces])
 
 
 def _to_grey(images: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from rooflight.core.errors import ConfigError, DataError, nearest
 from rooflight.core.runs import DataInfo, Preprocessing
 from rooflight.data.decode import fit_images
 from rooflight.data.folder import read_folder
+from rooflight.data.preprocess import with_pipeline
 from rooflight.data.read import Arrays, read_idx_folder, read_npz, read_parquet
 from rooflight.data.sources import NAMED, Found, bundled_path, expand, find_named
 
@@ -78,7 +79,8 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
         std = float((share * (levels - mean) ** 2).sum().sqrt())
         means.append(round(mean, 6))
         stds.append(round(max(std, 1 / 255), 6))  # a constant channel is shifted, not blown up
-    return Preprocessing(channels=channels, height=height, width=width, mean=tuple(means), std=tuple(stds))
+    plain = Preprocessing(channels=channels, height=height, width=width, mean=tuple(means), std=tuple(stds))
+    return with_pipeline(plain)
 
 
 def _read(data: str, data_dir: str | None, notify: Callable[[str], None], fit: tuple[int, int, int]) -> Arrays:

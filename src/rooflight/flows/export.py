@@ -63,8 +63,8 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
 
 def test_samples(run: Path, console: Console) -> tuple[Tensor | None, str]:
     """Real test images of the run's data, normalised; None, with the reason, where the data is no longer there."""
-    from rooflight.data.batches import normalise
     from rooflight.data.images import load_images
+    from rooflight.data.preprocess import preprocess
 
     try:
         result = read_result(run)
@@ -83,7 +83,7 @@ def test_samples(run: Path, console: Console) -> tuple[Tensor | None, str]:
         )
         return None, "seeded random inputs"
     chosen = images.test_images[:SAMPLES]
-    return normalise(chosen, shape), f"{len(chosen)} test images of {result.data.name}"
+    return preprocess(chosen, shape), f"{len(chosen)} test images of {result.data.name}"
 
 
 def _parity_table(artifact: Artifact) -> Table:

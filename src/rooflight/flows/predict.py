@@ -55,8 +55,7 @@ def predict(
     with torch.inference_mode(), console.bar("predict", len(files), "images") as advance:
         for start in range(0, len(files), batch):
             some = files[start : start + batch]
-            images = torch.cat([read_image(file, checkpoint.preprocessing) for file in some]).to(where)
-            scores = model(normalised(images, checkpoint.preprocessing))
+            scores = model(torch.cat([read_image(file, checkpoint.preprocessing) for file in some]).to(where))
             found += [name_prediction(str(file), row, checkpoint, top) for file, row in zip(some, scores, strict=True)]
             advance(len(some))
     answer = Predictions(run=str(run), predictions=tuple(found))
@@ -84,18 +83,11 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
 
 
 def read_image(file: Path, preprocessing: Preprocessing) -> Tensor:
-    """uint8 (1, C, H, W), by the same functions as a training set is read."""
-    from rooflight.data.decode import decode_image, fit_images
+    """The model's input of one file, float32 (1, C, H, W): the pixels that evaluation saw."""
+    from rooflight.data.decode import decode_image
+    from rooflight.data.preprocess import preprocess
 
-    image = decode_image(file, preprocessing.channels)[None]
-    return fit_images(image, preprocessing.channels, preprocessing.height, preprocessing.width)
-
-
-def normalised(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """The model's input from uint8 images."""
-    from rooflight.data.batches import normalise
-
-    return normalise(images, preprocessing)
+    return preprocess(decode_image(file, preprocessing.channels)[None], preprocessing)
 
 
 def name_prediction(name: str, scores: Tensor, checkpoint: Checkpoint, top: int) -> Prediction:

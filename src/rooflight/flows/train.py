@@ -120,11 +120,11 @@ def _batches(config: TrainConfig, setting: Setting, images: ImageSet, preprocess
 
 
 def _test_batches(setting: Setting, images: ImageSet, preprocessing: Preprocessing) -> list[tuple[Tensor, Tensor]]:
-    from rooflight.data.batches import normalise
+    from rooflight.data.preprocess import preprocess
 
     device = setting.device
     pairs = zip(images.test_images.split(EVALUATION_BATCH), images.test_labels.split(EVALUATION_BATCH), strict=True)
-    return [(normalise(pixels.to(device), preprocessing), labels.to(device)) for pixels, labels in pairs]
+    return [(preprocess(pixels.to(device), preprocessing), labels.to(device)) for pixels, labels in pairs]
 
 
 def _fit(

@@ -4,7 +4,7 @@ A draw knows nothing of the images: the same words give a crop in an image of an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ class Draws:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def repeated(self, times: int) -> "Draws":
+        """Each sample's draw so many times, one after another: for the frames of clips."""
+        again = tuple(np.repeat(words, times, axis=0) for words in self.words)
+        return replace(self, ids=np.repeat(self.ids, times), words=again)
 
     def save(self, path: Path) -> None:
         """One .npz file."""

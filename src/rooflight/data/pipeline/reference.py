@@ -86,13 +86,13 @@ def resample(x: Tensor, step: Pass, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _weights(line: Tensor, start: Tensor, box: Tensor, canvas: Tensor, source: int, antialias: bool) -> Tensor:
     """(N, P, source): the share of each source pixel in each canvas pixel along one axis."""
+    line, start, box, canvas = (part.double()[:, :, None] for part in (line, start, box, canvas))
     scale = box / canvas
     support = scale.clamp(min=1) if antialias else torch.ones_like(scale)
-    centre = ((line + 0.5) * scale)[:, :, None]
-    scale, support, box = scale[:, :, None], support[:, :, None], box[:, :, None]
+    centre = (line + 0.5) * scale
     if not antialias:  # beyond the last pixels' centres, the last pixel alone
         centre = torch.minimum(centre.clamp(min=0.5), box - 0.5)
-    pixel = torch.arange(source, device=line.device, dtype=torch.float32) - start[:, :, None]
+    pixel = torch.arange(source, device=line.device) - start
     first = (centre - support + 0.5).floor().clamp(min=0)
     last = torch.minimum((centre + support + 0.5).floor(), box)
     weights = (1 - (pixel + 0.5 - centre).abs() / support).clamp(min=0)
@@ -101,7 +101,7 @@ def _weights(line: Tensor, start: Tensor, box: Tensor, canvas: Tensor, source: i
     # Whole parts of 2^bits, so that the largest fits into 15: what torchvision's uint8 kernel on the CPU multiplies by.
     bits = torch.log2((2**15 - 0.5) / weights.amax((1, 2), keepdim=True)).ceil() - 1
     parts = torch.exp2(bits.clamp(max=22))
-    return (weights * parts + 0.5).floor() / parts
+    return ((weights * parts + 0.5).floor() / parts).float()
 
 
 def _rounded(x: Tensor) -> Tensor:
@@ -164,18 +164,21 @@ def _gather(canvas: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 
 def _fill(step: Pass, device: torch.device) -> Tensor:
-    return torch.tensor(step.fill or (0.0,), device=device).view(1, -1, 1, 1)
+    return _channels(step.fill or (0.0,), device)
+
+
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(1, C, 1, 1), filled on the device: a copy from the host would make the host wait."""
+    return torch.cat([torch.full((1,), value, device=device) for value in values]).view(1, -1, 1, 1)
 
 
 def finish(x: Tensor, program: Program) -> Tensor:
     """Levels (N, C, H, W) to the result: normalised, erased, mixed, cast, laid out."""
-    scale = torch.tensor(program.scale, device=x.device).view(1, -1, 1, 1)
-    shift = torch.tensor(program.shift, device=x.device).view(1, -1, 1, 1)
-    x = x * scale + shift
+    x = x * _channels(program.scale, x.device) + _channels(program.shift, x.device)
     if program.erase is not None:
         for index, value in enumerate(program.erase_value):
             inside = _inside(program.erase[:, index], program.size)
-            x = torch.where(inside, torch.tensor(value, device=x.device).view(1, -1, 1, 1), x)
+            x = torch.where(inside, _channels(value, x.device), x)
     if program.mix is not None:
         x = mixed(x, program.mix)
     if program.dtype == "uint8":
