@@ -100,7 +100,7 @@ def _peers(images: Tensor) -> dict[str, Callable[[], object]]:
             kornia.ColorJitter(*JITTER),
             kornia.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
         )
-        compiled = torch.compile(layers)
+        compiled: Callable[[Tensor], object] = torch.compile(layers)
         peers["Kornia, compiled"] = lambda: compiled(images.float() / 255)
     return peers
 
@@ -109,7 +109,7 @@ def _seconds(run: Callable[[], object]) -> float:
     """Median of REPEATS calls, by the GPU's own clock, after three that warm up."""
     for _ in range(3):
         run()
-    taken = []
+    taken: list[float] = []
     for _ in range(REPEATS):
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         begin.record()

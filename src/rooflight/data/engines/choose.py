@@ -76,7 +76,8 @@ def choose(
             )
         except ConfigError:  # damaged, or from another version: measured again, and replaced
             pass
-    rates, refused = {}, {}
+    rates: dict[str, float] = {}
+    refused: dict[str, str] = {}
     for name, engine in engines().items():
         why = engine.refuses(program, images)
         if why is None:

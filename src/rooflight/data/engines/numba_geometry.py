@@ -256,7 +256,9 @@ def bilinear_index(
 
 
 @compiled
-def bilinear_levels(read: Words, parts: Floats, shift: i4, m: Floats, fill: f4, faded: bool, out: Words) -> None:
+def bilinear_levels(
+    read: Words, parts: Floats, shift: np.int32, m: Floats, fill: np.float32, faded: bool, out: Words
+) -> None:
     """One channel of a row; shift: where its byte is."""
     for x in range(len(out)):
         p, q = parts[0, x], parts[1, x]
