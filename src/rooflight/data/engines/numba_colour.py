@@ -147,7 +147,7 @@ def fill_tables(code: int, value: np.float32, counts: Ints, tables: Tables) -> N
         below = 0
         for x in range(256):
             if code == POSTERIZE:
-                made = x & ~((1 << (8 - i4(value))) - 1)
+                made = x & ~((1 << (8 - int(value))) - 1)
             elif code == SOLARIZE:
                 made = 255 - x if x >= value else x
             elif code == INVERT:
@@ -168,10 +168,10 @@ def look_at_row(r: Floats, g: Floats, b: Floats, code: int, single: bool, counts
     total = 0
     if code == CONTRAST and single:
         for x in range(len(r)):
-            total += i4(r[x])
+            total += i4(r[x])  # type: ignore[assignment]
     elif code == CONTRAST:
         for x in range(len(r)):
-            total += i4(grey(r[x], g[x], b[x]))
+            total += i4(grey(r[x], g[x], b[x]))  # type: ignore[assignment]
     elif code in (AUTOCONTRAST, EQUALIZE):
         for x in range(len(r)):
             counts[0, i4(r[x])] += 1
