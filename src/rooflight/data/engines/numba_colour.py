@@ -61,17 +61,17 @@ def pack(r: Floats, g: Floats, b: Floats, packed: Words) -> None:
 
 
 @compiled
-def level(value: f4) -> f4:
+def level(value: np.float32) -> np.float32:
     return f4(i4(min(max(value, ZERO), TOP)))
 
 
 @compiled
-def grey(r: f4, g: f4, b: f4) -> f4:
+def grey(r: np.float32, g: np.float32, b: np.float32) -> np.float32:
     return f4(i4(RED * r + GREEN * g + BLUE * b))
 
 
 @compiled
-def scale_and_shift(r: Floats, g: Floats, b: Floats, scale: f4, shift: f4) -> None:
+def scale_and_shift(r: Floats, g: Floats, b: Floats, scale: np.float32, shift: np.float32) -> None:
     """Brightness and contrast."""
     for x in range(len(r)):
         r[x] = level(r[x] * scale + shift)
@@ -80,7 +80,7 @@ def scale_and_shift(r: Floats, g: Floats, b: Floats, scale: f4, shift: f4) -> No
 
 
 @compiled
-def saturate(r: Floats, g: Floats, b: Floats, value: f4) -> None:
+def saturate(r: Floats, g: Floats, b: Floats, value: np.float32) -> None:
     for x in range(len(r)):
         other = (ONE - value) * grey(r[x], g[x], b[x])
         r[x] = level(r[x] * value + other)
@@ -98,7 +98,7 @@ def to_grey(r: Floats, g: Floats, b: Floats) -> None:
 
 
 @compiled
-def hue_channel(sixths: f4, most: f4, spread: f4) -> f4:
+def hue_channel(sixths: np.float32, most: np.float32, spread: np.float32) -> np.float32:
     """most − spread·clamp(min(k, 4 − k), 0, 1), k = sixths modulo 6: the channel whose ramp starts there."""
     k = sixths - f4(6) if sixths >= f4(6) else sixths
     k = k - f4(6) if k >= f4(6) else k
@@ -107,7 +107,7 @@ def hue_channel(sixths: f4, most: f4, spread: f4) -> f4:
 
 
 @compiled
-def turn_hue(r: Floats, g: Floats, b: Floats, sixths: f4) -> None:
+def turn_hue(r: Floats, g: Floats, b: Floats, sixths: np.float32) -> None:
     """sixths: the turn in 0 … 6."""
     for x in range(len(r)):
         most, least = max(r[x], max(g[x], b[x])), min(r[x], min(g[x], b[x]))
@@ -132,7 +132,7 @@ def look_up(r: Floats, g: Floats, b: Floats, tables: Tables) -> None:
 
 
 @compiled
-def fill_tables(code: int, value: f4, counts: Ints, tables: Tables) -> None:
+def fill_tables(code: int, value: np.float32, counts: Ints, tables: Tables) -> None:
     """What an operation makes of each level of each channel. counts  (3, 256): the histogram, if it needs one"""
     for channel in range(3):
         count = counts[channel]
@@ -147,7 +147,7 @@ def fill_tables(code: int, value: f4, counts: Ints, tables: Tables) -> None:
         below = 0
         for x in range(256):
             if code == POSTERIZE:
-                made = x & ~((1 << (8 - i4(value))) - 1)
+                made = x & ~((1 << (8 - int(value))) - 1)
             elif code == SOLARIZE:
                 made = 255 - x if x >= value else x
             elif code == INVERT:
@@ -155,7 +155,7 @@ def fill_tables(code: int, value: f4, counts: Ints, tables: Tables) -> None:
             elif code == AUTOCONTRAST:
                 made = x
                 if high > low:
-                    made = int(level(f4(x - low) / (f4(high - low) / TOP)))
+                    made = int(level(f4(x - low) / (f4(high - low) * (ONE / TOP))))
             else:  # EQUALIZE
                 made = x if step == 0 else min(255, (below + step // 2) // step)
             below += count[x]
@@ -168,11 +168,11 @@ def look_at_row(r: Floats, g: Floats, b: Floats, code: int, single: bool, counts
     total = 0
     if code == CONTRAST and single:
         for x in range(len(r)):
-            total += i4(r[x])
+            total += i4(r[x])  # type: ignore[assignment]
     elif code == CONTRAST:
         for x in range(len(r)):
-            total += i4(grey(r[x], g[x], b[x]))
-    elif code == AUTOCONTRAST or code == EQUALIZE:
+            total += i4(grey(r[x], g[x], b[x]))  # type: ignore[assignment]
+    elif code in (AUTOCONTRAST, EQUALIZE):
         for x in range(len(r)):
             counts[0, i4(r[x])] += 1
             counts[1, i4(g[x])] += 1
@@ -181,7 +181,9 @@ def look_at_row(r: Floats, g: Floats, b: Floats, code: int, single: bool, counts
 
 
 @compiled
-def change_row(r: Floats, g: Floats, b: Floats, code: int, value: f4, mean: f4, single: bool, tables: Tables) -> None:
+def change_row(
+    r: Floats, g: Floats, b: Floats, code: int, value: np.float32, mean: np.float32, single: bool, tables: Tables
+) -> None:
     """One operation on one row."""
     if code == BRIGHTNESS:
         scale_and_shift(r, g, b, value, ZERO)
@@ -196,12 +198,12 @@ def change_row(r: Floats, g: Floats, b: Floats, code: int, value: f4, mean: f4, 
     elif code == GRAYSCALE:
         if not single:
             to_grey(r, g, b)
-    elif code != SHARPNESS and code != BLUR:
+    elif code in (POSTERIZE, SOLARIZE, INVERT, AUTOCONTRAST, EQUALIZE):
         look_up(r, g, b, tables)
 
 
 @compiled
-def sharpen(picture: Words, value: f4, lines: Words) -> None:
+def sharpen(picture: Words, value: np.float32, lines: Words) -> None:
     """Each pixel away from or towards the mean around it; the border stays. lines  (2, W): rows as they were"""
     height, width = picture.shape
     above, here = lines[0], lines[1]
@@ -225,11 +227,12 @@ def sharpen(picture: Words, value: f4, lines: Words) -> None:
 
 
 @compiled
-def gaussian(taps: int, deviation: f4) -> Floats:
+def gaussian(taps: int, deviation: np.float32) -> Floats:
     weights = np.empty(taps, np.float32)
     for k in range(taps):
         weights[k] = np.exp(-0.5 * ((k - (taps - 1) / 2) / deviation) ** 2)
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 @compiled
@@ -240,7 +243,7 @@ def mirrored(at: int, n: int) -> int:
 
 
 @compiled
-def blur(picture: Words, deviation: f4, size: Ints) -> None:
+def blur(picture: Words, deviation: np.float32, size: Ints) -> None:
     """Gaussian, along the rows and then down the columns, rounded once. size  (2,): taps down and across"""
     height, width = picture.shape
     down, across = gaussian(size[0], deviation), gaussian(size[1], deviation)
@@ -274,7 +277,7 @@ def blur(picture: Words, deviation: f4, size: Ints) -> None:
 
 @compiled
 def needs_a_look(code: int) -> bool:
-    return code == CONTRAST or code == AUTOCONTRAST or code == EQUALIZE or code == SHARPNESS or code == BLUR
+    return code in (CONTRAST, AUTOCONTRAST, EQUALIZE, SHARPNESS, BLUR)
 
 
 @compiled

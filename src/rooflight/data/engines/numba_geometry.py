@@ -256,7 +256,9 @@ def bilinear_index(
 
 
 @compiled
-def bilinear_levels(read: Words, parts: Floats, shift: i4, m: Floats, fill: f4, faded: bool, out: Words) -> None:
+def bilinear_levels(
+    read: Words, parts: Floats, shift: np.int32, m: Floats, fill: np.float32, faded: bool, out: Words
+) -> None:
     """One channel of a row; shift: where its byte is."""
     for x in range(len(out)):
         p, q = parts[0, x], parts[1, x]
@@ -342,7 +344,7 @@ def read_and_warp(
 ) -> None:  # fmt: skip
     """Samples first … first + n − 1.
 
-    source    every byte, flat;  strides  (4,): from sample to sample, channel, row, pixel; 0 from channel to channel: grey
+    source    every byte, flat;  strides  (4,): from sample to sample, channel, row, pixel; 0 of the channel: grey
     sizes     (5,): most rows of a box, most columns of one, most rows and columns of a window, most taps
     settings  (5,): antialias; resize by nearest; warp by bilinear; border; bilinear fades to the fill
     out       (n, H, W)

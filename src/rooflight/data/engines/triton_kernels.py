@@ -4,8 +4,7 @@
 Linux with CUDA or ROCm. Levels are float32 whole numbers.
 """
 
-from typing import Any
-
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import triton
 import triton.language as tl
 
@@ -18,21 +17,24 @@ GRAYSCALE, POSTERIZE = tl.constexpr(codes_of.GRAYSCALE), tl.constexpr(codes_of.P
 SOLARIZE, INVERT = tl.constexpr(codes_of.SOLARIZE), tl.constexpr(codes_of.INVERT)
 FAR = tl.constexpr(1048576.0)  # coordinates are held within ±FAR, so that they fit an integer
 
-triton_jit: Any = triton.jit
+
+@triton.jit
+def added(a, b):
+    return a + b
 
 
-@triton_jit
-def level(value):  # type: ignore[no-untyped-def]
+@triton.jit
+def level(value):
     return tl.floor(tl.minimum(tl.maximum(value, 0.0), 255.0))
 
 
-@triton_jit
-def grey_of(r, g, b, single: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def grey_of(r, g, b, single: tl.constexpr):
     return r if single else tl.floor(0.2989 * r + 0.587 * g + 0.114 * b)
 
 
-@triton_jit
-def coordinates(m, x, y):  # type: ignore[no-untyped-def]
+@triton.jit
+def coordinates(m, x, y):
     """m: pointer to a 3×3 matrix."""
     w = tl.load(m + 6) * x + (tl.load(m + 7) * y + tl.load(m + 8))
     u = (tl.load(m + 0) * x + (tl.load(m + 1) * y + tl.load(m + 2))) / w
@@ -42,8 +44,8 @@ def coordinates(m, x, y):  # type: ignore[no-untyped-def]
     return u, v
 
 
-@triton_jit
-def tap_range(at, length, size, antialias: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def tap_range(at, length, size, antialias: tl.constexpr):
     """The source pixels low … high − 1 of canvas pixels along one axis, their middle, half their span."""
     scale = length / size
     support = tl.maximum(scale, 1.0) if antialias else 1.0
@@ -53,14 +55,14 @@ def tap_range(at, length, size, antialias: tl.constexpr):  # type: ignore[no-unt
     return low, high, centre, support
 
 
-@triton_jit
-def tap_weight(at, high, centre, support):  # type: ignore[no-untyped-def]
+@triton.jit
+def tap_weight(at, high, centre, support):
     weight = tl.maximum(1.0 - tl.abs(at.to(tl.float32) + 0.5 - centre) / support, 0.0)
     return tl.where(at < high, weight, 0.0)
 
 
-@triton_jit
-def weight_parts(length, size, taps, antialias: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def weight_parts(length, size, taps, antialias: tl.constexpr):
     """2^bits that torchvision's weights are whole parts of, by the largest, which is the first canvas pixel's."""
     low, high, centre, support = tap_range(size.to(tl.int32) * 0, length, size, antialias)
     largest, total = 0.0, 0.0
@@ -71,8 +73,8 @@ def weight_parts(length, size, taps, antialias: tl.constexpr):  # type: ignore[n
     return tl.exp2(tl.minimum(tl.ceil(tl.log2((32768.0 - 0.5) * total / largest)) - 1.0, 22.0))
 
 
-@triton_jit
-def read_pixel(source, channel_step, at, inside, channels: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def read_pixel(source, channel_step, at, inside, channels: tl.constexpr):
     r = tl.load(source + at, mask=inside, other=0).to(tl.float32)
     if channels == 1:
         g, b = r, r
@@ -82,11 +84,11 @@ def read_pixel(source, channel_step, at, inside, channels: tl.constexpr):  # typ
     return r, g, b
 
 
-@triton_jit
+@triton.jit
 def canvas_pixel(
     source, channel_step, row_step, pixel_step, box, canvas, x, y, inside,
     resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr, channels: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Levels at whole coordinates of the canvas; 0 where not inside. source: the sample's first byte"""
     top, left = tl.load(box).to(tl.int32), tl.load(box + 1).to(tl.int32)
     high, wide = tl.load(box + 2), tl.load(box + 3)
@@ -101,7 +103,7 @@ def canvas_pixel(
     else:
         low_y, end_y, centre_y, span_y = tap_range(y, high, tl.load(canvas), antialias)
         low_x, end_x, centre_x, span_x = tap_range(x, wide, tl.load(canvas + 1), antialias)
-        none = tl.zeros_like(centre_x)
+        none = tl.full(centre_x.shape, 0.0, tl.float32)
         total_x = none
         taps_x = tl.where(span_x > 1.0, tl.ceil(2.0 * span_x) + 1.0, 2.0).to(tl.int32)
         taps_y = tl.where(span_y > 1.0, tl.ceil(2.0 * span_y) + 1.0, 2.0).to(tl.int32)
@@ -138,22 +140,22 @@ def canvas_pixel(
     return r, g, b
 
 
-@triton_jit
-def ramp(at, size):  # type: ignore[no-untyped-def]
+@triton.jit
+def ramp(at, size):
     """The bilinear weights of the taps inside 0 … size − 1, summed."""
     return tl.minimum(tl.maximum(tl.minimum(at + 1.0, size - at), 0.0), 1.0)
 
 
-@triton_jit
-def hue_channel(sixths, most, spread):  # type: ignore[no-untyped-def]
+@triton.jit
+def hue_channel(sixths, most, spread):
     k = tl.where(sixths >= 6.0, sixths - 6.0, sixths)
     k = tl.where(k >= 6.0, k - 6.0, k)
     share = tl.minimum(tl.maximum(tl.minimum(k, 4.0 - k), 0.0), 1.0)
     return tl.floor((most - spread * share) * (255.999 / 255.0))
 
 
-@triton_jit
-def turned(r, g, b, turn):  # type: ignore[no-untyped-def]
+@triton.jit
+def turned(r, g, b, turn):
     """Hue by a share of the circle."""
     most, least = tl.maximum(r, tl.maximum(g, b)), tl.minimum(r, tl.minimum(g, b))
     spread = most - least
@@ -169,8 +171,8 @@ def turned(r, g, b, turn):  # type: ignore[no-untyped-def]
     )
 
 
-@triton_jit
-def change(r, g, b, code, value, mean, single: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def change(r, g, b, code, value, mean, single: tl.constexpr):
     """One colour operation. code, value, mean: the sample's, so that all lanes take the same way"""
     if code == BRIGHTNESS:
         r, g, b = level(r * value), level(g * value), level(b * value)
@@ -199,12 +201,12 @@ def change(r, g, b, code, value, mean, single: tl.constexpr):  # type: ignore[no
     return r, g, b
 
 
-@triton_jit
+@triton.jit
 def warped(
     source, channel_step, row_step, pixel_step, box, canvas, window, matrix, guards, guard_sizes, x, y, valid,
     fill_r, fill_g, fill_b, guard_count: tl.constexpr, bilinear: tl.constexpr, faded: tl.constexpr,
     resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr, channels: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Levels of output pixels of one sample. Pointers are to what the sample has."""
     top, left = tl.load(window), tl.load(window + 1)
     high, wide = tl.load(window + 2), tl.load(window + 3)
@@ -216,7 +218,8 @@ def warped(
         for guard in tl.static_range(guard_count):
             guard_u, guard_v = coordinates(guards + 9 * guard, x, y)
             m *= ramp(guard_u, tl.load(guard_sizes + 2 * guard + 1)) * ramp(guard_v, tl.load(guard_sizes + 2 * guard))
-        r, g, b = tl.zeros_like(u), tl.zeros_like(u), tl.zeros_like(u)
+        none = tl.full(u.shape, 0.0, tl.float32)
+        r, g, b = none, none, none
         for tap in tl.static_range(4):
             at_u, at_v = low_u + tap % 2, low_v + tap // 2
             along = part_u if tap % 2 == 1 else 1.0 - part_u
@@ -250,7 +253,7 @@ def warped(
     return r, g, b
 
 
-@triton_jit
+@triton.jit
 def augment(
     source, scratch, sums, out, box, canvas, window, matrix, guards, guard_sizes, codes, values, erase, erase_value,
     sample_step, channel_step, row_step, pixel_step, samples, height, width, fill_r, fill_g, fill_b,
@@ -259,7 +262,7 @@ def augment(
     faded: tl.constexpr, resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr,
     channels: tl.constexpr, out_channels: tl.constexpr, last: tl.constexpr, first_phase: tl.constexpr,
     last_phase: tl.constexpr, tile: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """One phase of a batch: the colour operations from a sample's phase-th CONTRAST up to before the next.
 
     source   uint8;  scratch  int32 (N, H, W), packed levels between phases;  sums  int32 (phases, N), zeroed: of greys
@@ -312,6 +315,6 @@ def augment(
             tl.store(out + start * out_channels + at, result.to(out.dtype.element_ty), mask=valid)
     else:
         grey = tl.where(valid, grey_of(r, g, b, single), 0.0)
-        tl.atomic_add(sums + phase * samples + sample, tl.sum(grey.to(tl.int32), 0))
+        tl.atomic_add(sums + phase * samples + sample, tl.reduce(grey.to(tl.int32), 0, added))
         packed = r.to(tl.int32) | (g.to(tl.int32) << 8) | (b.to(tl.int32) << 16)
         tl.store(scratch + start + place, packed, mask=valid)
