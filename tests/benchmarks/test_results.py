@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from benchmarks.conformance import CASES, Conformance
 from benchmarks.loader import LoaderComparison, summarise
 from benchmarks.mlperf import Runtimes
 
@@ -40,3 +41,13 @@ def test_the_rows_of_a_loader_follow_from_its_turns(path: Path) -> None:
     assert found.rows == summarise(found.turns, found.decoder)
     assert found.decoder in {row.variant for row in found.rows}
     assert {stage.stage for stage in found.stages} == {"read", "decode", "augment"}
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("conformance-*.json")), ids=lambda path: path.name)
+def test_each_operation_is_within_two_levels_of_torchvision(path: Path) -> None:
+    found = read_json(Conformance, path).differences
+    assert tuple(row.operation for row in found) == tuple(CASES)
+    for row in found[:-1]:  # the last is the whole chain, in which colours amplify a level
+        assert row.largest <= 2
+        assert row.share_above_1 < 1e-3
+    assert found[-1].share_above_2 < 1e-3

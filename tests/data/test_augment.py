@@ -6,6 +6,7 @@ from torch import Tensor
 from rooflight.core.runs import Preprocessing
 from rooflight.data.augment import Draw, apply, draw, pad
 from rooflight.data.batches import Batches, normalise
+from rooflight.data.pipeline import Pipeline, RandomCrop, RandomHorizontalFlip
 
 SHIFT = 2
 
@@ -107,3 +108,16 @@ def test_normalise_by_hand() -> None:
     shape = Preprocessing(channels=1, height=1, width=2, mean=(0.25,), std=(0.5,))
     expected = [(0 - 0.25) / 0.5, (1 - 0.25) / 0.5]
     assert torch.allclose(normalise(pixels, shape).flatten(), torch.tensor(expected))
+
+
+def test_the_gather_gives_the_pixels_of_a_pipeline() -> None:
+    """The classic CNN's shift and mirror are RandomCrop with a border and a flip; the gather is its quick road."""
+    source = images(6, 3)
+    pipeline = Pipeline([RandomCrop((7, 5), padding=SHIFT), RandomHorizontalFlip()])
+    draws = pipeline.draw(range(6), epoch=4)
+    crop, flip = pipeline.parameters(draws, (7, 5))
+    mirrored = torch.from_numpy(flip["applied"]).long()
+    right = -torch.from_numpy(crop["left"]) * (1 - 2 * mirrored)  # the pipeline mirrors after the shift
+    params = Draw(down=-torch.from_numpy(crop["top"]), right=right, mirrored=mirrored)
+    ours = apply(pad(source, SHIFT), torch.arange(6), params, shift=SHIFT)
+    assert torch.equal(ours, pipeline.apply(source, draws))

@@ -32,7 +32,8 @@ def grey_of(x: Tensor) -> Tensor:
     if x.shape[1] == 1:
         return x
     r, g, b = x.unbind(1)
-    return (r * 0.2989 + g * 0.587 + b * 0.114).floor().unsqueeze(1)
+    # Multiplied and added in torchvision's order and operators: on whole greys the sum lies near a whole number.
+    return (r * 0.2989).add(g, alpha=0.587).add(b, alpha=0.114).floor().unsqueeze(1)
 
 
 def _blend(x: Tensor, other: Tensor, v: Tensor) -> Tensor:

@@ -86,13 +86,13 @@ def resample(x: Tensor, step: Pass, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _weights(line: Tensor, start: Tensor, box: Tensor, canvas: Tensor, source: int, antialias: bool) -> Tensor:
     """(N, P, source): the share of each source pixel in each canvas pixel along one axis."""
+    line, start, box, canvas = (part.double()[:, :, None] for part in (line, start, box, canvas))
     scale = box / canvas
     support = scale.clamp(min=1) if antialias else torch.ones_like(scale)
-    centre = ((line + 0.5) * scale)[:, :, None]
-    scale, support, box = scale[:, :, None], support[:, :, None], box[:, :, None]
+    centre = (line + 0.5) * scale
     if not antialias:  # beyond the last pixels' centres, the last pixel alone
         centre = torch.minimum(centre.clamp(min=0.5), box - 0.5)
-    pixel = torch.arange(source, device=line.device, dtype=torch.float32) - start[:, :, None]
+    pixel = torch.arange(source, device=line.device) - start
     first = (centre - support + 0.5).floor().clamp(min=0)
     last = torch.minimum((centre + support + 0.5).floor(), box)
     weights = (1 - (pixel + 0.5 - centre).abs() / support).clamp(min=0)
@@ -101,7 +101,7 @@ def _weights(line: Tensor, start: Tensor, box: Tensor, canvas: Tensor, source: i
     # Whole parts of 2^bits, so that the largest fits into 15: what torchvision's uint8 kernel on the CPU multiplies by.
     bits = torch.log2((2**15 - 0.5) / weights.amax((1, 2), keepdim=True)).ceil() - 1
     parts = torch.exp2(bits.clamp(max=22))
-    return (weights * parts + 0.5).floor() / parts
+    return ((weights * parts + 0.5).floor() / parts).float()
 
 
 def _rounded(x: Tensor) -> Tensor:
