@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 from rooflight.core.codec import to_json
 from rooflight.core.files import write_file
@@ -84,7 +85,7 @@ class Worker:
     """A variant's process."""
 
     def __init__(self, name: str, threads: int, arguments: argparse.Namespace) -> None:
-        self.name, self.versions = name, {}
+        self.name = name
         python = arguments.keras_python if name == "keras" else arguments.peers_python
         settings = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "TF_", "KERAS_"))}
         settings |= {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
@@ -93,7 +94,7 @@ class Worker:
             env=settings, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def answer(self) -> dict[str, object] | None:
+    def answer(self) -> Any:
         """The next line that it prints; None if it ended."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -107,7 +108,7 @@ class Worker:
         answer = self.answer()
         if answer is None:
             sys.exit(f"{self.name} ended in the middle: {self.last_words()}")
-        return float(str(answer["images_per_second"]))
+        return float(answer["images_per_second"])
 
     def last_words(self) -> str:
         """The last line of its stderr."""
@@ -158,7 +159,7 @@ def _measure(
         if answer is None:
             failures.append(f"{worker.name}, {threads} threads: {worker.last_words()}")
             continue
-        versions |= answer["versions"]  # type: ignore[operator]
+        versions |= answer["versions"]
         workers.append(worker)
     for number in range(arguments.rounds):
         start = number * len(workers) // arguments.rounds

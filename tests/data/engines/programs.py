@@ -21,7 +21,7 @@ POINTWISE = {  # what both fast engines know
     "perspective": (pl.RandomPerspective(0.5, p=1.0, interpolation="bilinear"),),
     "two warps": (pl.RandomRotation(30, fill=50), pl.RandomAffine(10, translate=(0.3, 0.1), fill=50)),
     "crop with a border": (pl.RandomCrop(40, padding=6, fill=7), pl.RandomVerticalFlip()),
-    "erased": (pl.RandomErasing(p=1.0, value=0.5), NORMALIZE),
+    "erased": (pl.RandomErasing(p=1.0, value=0.5),),
     "colours": (
         pl.RandomGrayscale(0.3),
         pl.RandomPosterize(3, p=0.5),

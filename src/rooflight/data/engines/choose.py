@@ -127,11 +127,11 @@ def _fingerprint(program: Program, images: Tensor) -> str:
     device = torch.cuda.get_device_name(images.device) if images.is_cuda else _processor()
     steps = [
         (step.size, step.canvas_size, step.resizes, step.antialias, step.filter, step.interpolation, step.border)
-        + (step.slots, step.blur, step.guards.shape[1])
         for step in program.passes
     ]
+    colours = [(step.slots, step.blur, step.guards.shape[1]) for step in program.passes]
     about = (
-        device, torch.__version__, torch.get_num_threads(), tuple(images.shape), images.stride(), steps,
+        device, torch.__version__, torch.get_num_threads(), tuple(images.shape), images.stride(), steps, colours,
         program.dtype, program.channels_last, program.mix is None, program.erase is None,
         {name: engine.refuses(program, images) for name, engine in engines().items()},
     )  # fmt: skip

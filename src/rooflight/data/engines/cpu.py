@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import BackendError
-from rooflight.data.engines.engine import DTYPES, before_mixing, mix_into, new_result
+from rooflight.data.engines.engine import DTYPES, before_mixing, mix_into, new_result, packed
 from rooflight.data.pipeline.program import Pass, Program, check_source
 
 BLOCK = 4  # samples that go through all kernels together: few enough to stay in a core's cache
@@ -60,7 +60,7 @@ def _run_pass(program: Program, images: Tensor, out: Tensor) -> Tensor:
     """The program's last pass and what follows it."""
     from rooflight.data.engines import numba_colour, numba_geometry, numba_output
 
-    step = program.passes[-1]
+    step = packed(program.passes[-1])
     source, strides = _flat(images)
     single = images.shape[1] == 1
     geometry = _geometry(step, single)
@@ -69,7 +69,8 @@ def _run_pass(program: Program, images: Tensor, out: Tensor) -> Tensor:
     last = program.channels_last
     flat = _bits(out.permute(0, 2, 3, 1) if last else out).reshape(len(out), -1)
     finish = _finish(program)
-    erase, erase_value = program.erase, _bits(_cast(torch.tensor(program.erase_value), program))
+    erase = None if program.erase is None else program.erase.contiguous().numpy()
+    erase_value = _bits(_cast(torch.tensor(program.erase_value), program))
 
     def work(first: int) -> None:
         count = min(BLOCK, len(out) - first)
@@ -83,7 +84,7 @@ def _run_pass(program: Program, images: Tensor, out: Tensor) -> Tensor:
         else:
             numba_output.write_table(pictures, *finish, last, block)
         if erase is not None:
-            numba_output.erase(erase.numpy(), erase_value, first, *step.size, last, block)
+            numba_output.erase(erase, erase_value, first, *step.size, last, block)
 
     _each(work, range(0, len(out), BLOCK))
     return out

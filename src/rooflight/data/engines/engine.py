@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rooflight.data.pipeline.program import Program
+from rooflight.data.pipeline.program import Pass, Program
 from rooflight.data.pipeline.reference import mixed
 
 DTYPES = {
@@ -48,6 +48,12 @@ def new_result(program: Program, images: Tensor) -> Tensor:
     else:
         result = torch.empty(shape, dtype=dtype, device=images.device)
     return result.permute(0, 3, 1, 2) if program.channels_last else result
+
+
+def packed(step: Pass) -> Pass:
+    """The same with each tensor contiguous: one that is the same for all samples may be a single row, repeated."""
+    tensors = {name: value.contiguous() for name in step.__slots__ if isinstance(value := getattr(step, name), Tensor)}
+    return replace(step, **tensors)  # type: ignore[arg-type]
 
 
 def before_mixing(program: Program) -> Program:

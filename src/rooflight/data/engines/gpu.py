@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rooflight.core.errors import BackendError
-from rooflight.data.engines.engine import before_mixing, mix_into, new_result
+from rooflight.data.engines.engine import before_mixing, mix_into, new_result, packed
 from rooflight.data.pipeline.program import (
     AUTOCONTRAST,
     BLUR,
@@ -70,10 +70,10 @@ def launch(kernel: Any, program: Program, images: Tensor, out: Tensor) -> Tensor
     samples, (height, width) = program.samples, step.size
     phases = 1 + _most_contrasts(step)
     on_device = program.to(images.device)
-    moved = on_device.passes[0]
+    moved = packed(on_device.passes[0])
     scratch = torch.empty(samples * height * width if phases > 1 else 1, dtype=torch.int32, device=images.device)
     sums = torch.zeros(phases, samples, dtype=torch.int32, device=images.device)
-    erase = on_device.erase if on_device.erase is not None else sums
+    erase = sums if on_device.erase is None else on_device.erase.contiguous()
     erase_value = torch.tensor(program.erase_value, dtype=torch.float32)
     if images.is_cuda:
         erase_value = erase_value.pin_memory().to(images.device, non_blocking=True)
@@ -88,7 +88,8 @@ def launch(kernel: Any, program: Program, images: Tensor, out: Tensor) -> Tensor
             *program.scale, *pad, *program.shift, *pad, phase,
             slots=moved.codes.shape[1], guard_count=moved.guards.shape[1],
             erasures=0 if program.erase is None else program.erase.shape[1],
-            bilinear=step.interpolation == "bilinear", faded=step.fill is not None or step.guards.shape[1] > 0, resizes=step.resizes,
+            bilinear=step.interpolation == "bilinear", faded=step.fill is not None or step.guards.shape[1] > 0,
+            resizes=step.resizes,
             antialias=step.antialias, nearest=step.filter == "nearest", channels=images.shape[1],
             out_channels=program.channels, last=program.channels_last, first_phase=phase == 0,
             last_phase=phase == phases - 1, tile=TILE,
@@ -97,7 +98,7 @@ def launch(kernel: Any, program: Program, images: Tensor, out: Tensor) -> Tensor
 
 
 def _most_contrasts(step: Pass) -> int:
-    """How often a sample's contrast changes, at most. Draws made on the host say it; on a GPU they are not read back."""
+    """How often a sample's contrast changes, at most: counted on the host, but never read back from a GPU."""
     if step.codes.device.type == "cpu" and step.codes.numel():
         return int((step.codes == CONTRAST).sum(1).max())
     return sum(CONTRAST in slot for slot in step.slots)

@@ -155,7 +155,7 @@ def fill_tables(code: int, value: f4, counts: Ints, tables: Tables) -> None:
             elif code == AUTOCONTRAST:
                 made = x
                 if high > low:
-                    made = int(level(f4(x - low) / (f4(high - low) / TOP)))
+                    made = int(level(f4(x - low) / (f4(high - low) * (ONE / TOP))))
             else:  # EQUALIZE
                 made = x if step == 0 else min(255, (below + step // 2) // step)
             below += count[x]
@@ -172,7 +172,7 @@ def look_at_row(r: Floats, g: Floats, b: Floats, code: int, single: bool, counts
     elif code == CONTRAST:
         for x in range(len(r)):
             total += i4(grey(r[x], g[x], b[x]))
-    elif code == AUTOCONTRAST or code == EQUALIZE:
+    elif code in (AUTOCONTRAST, EQUALIZE):
         for x in range(len(r)):
             counts[0, i4(r[x])] += 1
             counts[1, i4(g[x])] += 1
@@ -196,7 +196,7 @@ def change_row(r: Floats, g: Floats, b: Floats, code: int, value: f4, mean: f4, 
     elif code == GRAYSCALE:
         if not single:
             to_grey(r, g, b)
-    elif code != SHARPNESS and code != BLUR:
+    elif code in (POSTERIZE, SOLARIZE, INVERT, AUTOCONTRAST, EQUALIZE):
         look_up(r, g, b, tables)
 
 
@@ -274,7 +274,7 @@ def blur(picture: Words, deviation: f4, size: Ints) -> None:
 
 @compiled
 def needs_a_look(code: int) -> bool:
-    return code == CONTRAST or code == AUTOCONTRAST or code == EQUALIZE or code == SHARPNESS or code == BLUR
+    return code in (CONTRAST, AUTOCONTRAST, EQUALIZE, SHARPNESS, BLUR)
 
 
 @compiled

@@ -342,7 +342,7 @@ def read_and_warp(
 ) -> None:  # fmt: skip
     """Samples first … first + n − 1.
 
-    source    every byte, flat;  strides  (4,): from sample to sample, channel, row, pixel; 0 from channel to channel: grey
+    source    every byte, flat;  strides  (4,): from sample to sample, channel, row, pixel; 0 of the channel: grey
     sizes     (5,): most rows of a box, most columns of one, most rows and columns of a window, most taps
     settings  (5,): antialias; resize by nearest; warp by bilinear; border; bilinear fades to the fill
     out       (n, H, W)

@@ -22,6 +22,11 @@ triton_jit: Any = triton.jit
 
 
 @triton_jit
+def added(a, b):  # type: ignore[no-untyped-def]
+    return a + b
+
+
+@triton_jit
 def level(value):  # type: ignore[no-untyped-def]
     return tl.floor(tl.minimum(tl.maximum(value, 0.0), 255.0))
 
@@ -101,7 +106,7 @@ def canvas_pixel(
     else:
         low_y, end_y, centre_y, span_y = tap_range(y, high, tl.load(canvas), antialias)
         low_x, end_x, centre_x, span_x = tap_range(x, wide, tl.load(canvas + 1), antialias)
-        none = tl.zeros_like(centre_x)
+        none = tl.full(centre_x.shape, 0.0, tl.float32)
         total_x = none
         taps_x = tl.where(span_x > 1.0, tl.ceil(2.0 * span_x) + 1.0, 2.0).to(tl.int32)
         taps_y = tl.where(span_y > 1.0, tl.ceil(2.0 * span_y) + 1.0, 2.0).to(tl.int32)
@@ -216,7 +221,8 @@ def warped(
         for guard in tl.static_range(guard_count):
             guard_u, guard_v = coordinates(guards + 9 * guard, x, y)
             m *= ramp(guard_u, tl.load(guard_sizes + 2 * guard + 1)) * ramp(guard_v, tl.load(guard_sizes + 2 * guard))
-        r, g, b = tl.zeros_like(u), tl.zeros_like(u), tl.zeros_like(u)
+        none = tl.full(u.shape, 0.0, tl.float32)
+        r, g, b = none, none, none
         for tap in tl.static_range(4):
             at_u, at_v = low_u + tap % 2, low_v + tap // 2
             along = part_u if tap % 2 == 1 else 1.0 - part_u
@@ -312,6 +318,6 @@ def augment(
             tl.store(out + start * out_channels + at, result.to(out.dtype.element_ty), mask=valid)
     else:
         grey = tl.where(valid, grey_of(r, g, b, single), 0.0)
-        tl.atomic_add(sums + phase * samples + sample, tl.sum(grey.to(tl.int32), 0))
+        tl.atomic_add(sums + phase * samples + sample, tl.reduce(grey.to(tl.int32), 0, added))
         packed = r.to(tl.int32) | (g.to(tl.int32) << 8) | (b.to(tl.int32) << 16)
         tl.store(scratch + start + place, packed, mask=valid)
