@@ -62,6 +62,8 @@ def test_a_misspelt_argument_is_an_error_that_names_the_nearest() -> None:
         (lambda: pl.Pipeline(["Resize"]), "str is no operation"),
         (lambda: pl.Pipeline.from_json('{"operations": [{"name": "Resise", "size": [8]}]}'), "Did you mean 'Resize'"),
         (lambda: pl.Pipeline.from_json('{"operations": [{"name": "Resize", "sise": [8]}]}'), "Did you mean 'size'"),
+        (lambda: pl.Pipeline.from_json('{"operations": [{"name": ["x"]}]}'), "there is no operation"),
+        (lambda: pl.RandomHorizontalFlip("x"), "RandomHorizontalFlip: .* Its arguments: p"),
         (lambda: pl.Pipeline.from_json("[1]"), "a pipeline is"),
         (lambda: pl.Pipeline.from_json("{"), "not JSON"),
     ],
@@ -147,6 +149,19 @@ def test_the_reference_compiles_to_one_graph() -> None:
     program = MAIN.compile(MAIN.draw([0, 1]), (40, 48))
     compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
     assert torch.allclose(compiled(program, images), run(program, images), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (2, 3)])
+def test_the_smallest_images_go_through_everything(size: tuple[int, int]) -> None:
+    images = pictures(4)[:, :, : size[0], : size[1]].contiguous()
+    every = pl.Pipeline(
+        [
+            *(pl.RandomPerspective(p=1.0), pl.RandomAffine(30, scale=(0.5, 2.0)), pl.RandomRotation(90)),
+            *(pl.RandomAutocontrast(1.0), pl.RandomEqualize(1.0), pl.RandomAdjustSharpness(2, 1.0), pl.GaussianBlur(5)),
+            *(pl.RandAugment(), pl.Resize(9), pl.CenterCrop(8), pl.RandomErasing(1.0)),
+        ]
+    )
+    assert every.apply(images, every.draw(range(4))).shape == (4, 3, 8, 8)
 
 
 def test_erasing_in_the_unit_of_where_it_stands() -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rooflight.core.errors import ConfigError
 from rooflight.data.pipeline import operations as ops
 from rooflight.data.pipeline import program as code
+from rooflight.data.pipeline.arguments import Fill
 from rooflight.data.pipeline.geometry import Sketch, affine_matrices, perspective_matrices
 from rooflight.data.pipeline.parameters import Parameters
 from rooflight.data.pipeline.program import Pass
@@ -36,7 +37,7 @@ class Compiler:
         self.sketch.resize(size, filter=filter, antialias=antialias)
 
     def crop(
-        self, top: Array, left: Array, size: Array, *, border: code.Border = "constant", fill: ops.Fill = (0.0,)
+        self, top: Array, left: Array, size: Array, *, border: code.Border = "constant", fill: Fill = (0.0,)
     ) -> None:
         """Cut a window out of every image."""
         sketch = self.sketch
@@ -45,7 +46,7 @@ class Compiler:
             self.next_pass()
         self.sketch.crop(top, left, size, border=border, fill=fill)  # type: ignore[arg-type]
 
-    def warp(self, matrices: Array, interpolation: code.Interpolation, fill: ops.Fill) -> None:
+    def warp(self, matrices: Array, interpolation: code.Interpolation, fill: Fill) -> None:
         """Read every image through its matrix."""
         if not self.sketch.can_warp(interpolation, fill):  # type: ignore[arg-type]
             self.next_pass()

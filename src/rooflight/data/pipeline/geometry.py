@@ -210,7 +210,10 @@ def affine_matrices(
 
 
 def perspective_matrices(sizes: Array, endpoints: Array, which: Array) -> Array:
-    """Of torchvision's perspective that moves the corners to the endpoints (N, 4, 2); identity where not applied."""
+    """Of torchvision's perspective that moves the corners to the endpoints (N, 4, 2).
+
+    returns  (N, 3, 3); identity where it is not applied, or where corners meet
+    """
     right, lower = sizes[:, 1] - 1.0, sizes[:, 0] - 1.0
     zero = np.zeros_like(right)
     corners = np.stack((zero, zero, right, zero, right, lower, zero, lower), axis=1).reshape(-1, 4, 2)
@@ -220,6 +223,8 @@ def perspective_matrices(sizes: Array, endpoints: Array, which: Array) -> Array:
     for_v = np.stack((none, none, none, x, y, one, -corners[..., 1] * x, -corners[..., 1] * y), axis=-1)
     equations = np.concatenate((for_u, for_v), axis=1)
     wanted = np.concatenate((corners[..., 0], corners[..., 1]), axis=1)
+    flat = np.abs(np.linalg.det(equations)) < 1e-9  # corners on a line: an image of a pixel or two
+    equations, which = np.where(flat[:, None, None], np.eye(8), equations), which & ~flat
     solved = np.linalg.solve(equations, wanted[..., None])[..., 0]
     matrices = np.concatenate((solved, np.ones((len(sizes), 1))), axis=1).reshape(-1, 3, 3)
     half = np.full(len(sizes), 0.5)

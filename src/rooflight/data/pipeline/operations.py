@@ -1,40 +1,25 @@
 """The operations of a pipeline: torchvision v2's names, argument names and defaults, as plain frozen data."""
 
-import functools
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import Literal
 
-from rooflight.core.errors import ConfigError, nearest
+from rooflight.data.pipeline.arguments import (
+    Fill,
+    Range,
+    Size,
+    angles_of,
+    as_tuple,
+    check_choice,
+    check_probability,
+    fill_of,
+    jitter_of,
+    keep,
+    operation,
+    pair_of,
+    refuse,
+    square,
+    whole_sizes,
+)
 from rooflight.data.pipeline.program import Border, Interpolation, OutputDtype
-
-Size = int | tuple[int, ...]
-Range = float | tuple[float, ...]
-Fill = float | tuple[float, ...] | None
-T = TypeVar("T")
-
-
-@dataclass_transform(frozen_default=True)
-def operation(kind: type[T]) -> type[T]:
-    """A frozen dataclass whose constructor answers a misspelt argument with the nearest name."""
-    made = dataclass(frozen=True)(kind)
-    known = [field.name for field in fields(made)]  # type: ignore[arg-type]
-    plain: Any = made.__init__
-
-    @functools.wraps(plain)
-    def construct(self: T, *values: Any, **named: Any) -> None:
-        for name in named:
-            if name not in known:
-                raise ConfigError(f"{made.__name__} has no argument {name!r}.{nearest(name, known)}")
-        try:
-            plain(self, *values, **named)
-        except TypeError as error:
-            message = str(error).replace(f"{made.__name__}.__init__()", f"{made.__name__}()")
-            raise ConfigError(f"{message}. Its arguments: {', '.join(known)}.") from None
-
-    made.__init__ = construct  # type: ignore[assignment,method-assign]
-    return made
-
 
 # ---------------------------------------------------------------- geometry
 
@@ -49,10 +34,10 @@ class Resize:
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        _keep(self, size=_sizes(self, "size", self.size, lengths=(1, 2)))
-        _choice(self, "interpolation", ("nearest", "bilinear"))
-        if self.max_size is not None and (len(_tuple(self.size)) != 1 or self.max_size <= _tuple(self.size)[0]):
-            _refuse(self, "max_size", self.max_size, "one number as size, below max_size")
+        keep(self, size=whole_sizes(self, "size", self.size, lengths=(1, 2)))
+        check_choice(self, "interpolation", ("nearest", "bilinear"))
+        if self.max_size is not None and (len(as_tuple(self.size)) != 1 or self.max_size <= as_tuple(self.size)[0]):
+            refuse(self, "max_size", self.max_size, "one number as size, below max_size")
 
 
 @operation
@@ -62,7 +47,7 @@ class CenterCrop:
     size: Size
 
     def __post_init__(self) -> None:
-        _keep(self, size=_square(_sizes(self, "size", self.size, lengths=(1, 2))))
+        keep(self, size=square(whole_sizes(self, "size", self.size, lengths=(1, 2))))
 
 
 @operation
@@ -76,11 +61,11 @@ class RandomResizedCrop:
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        _keep(self, size=_square(_sizes(self, "size", self.size, lengths=(1, 2))))
-        _keep(self, scale=_pair(self, "scale", self.scale, least=0), ratio=_pair(self, "ratio", self.ratio, least=0))
+        keep(self, size=square(whole_sizes(self, "size", self.size, lengths=(1, 2))))
+        keep(self, scale=pair_of(self, "scale", self.scale, least=0), ratio=pair_of(self, "ratio", self.ratio, least=0))
         if min(self.ratio) <= 0 or max(self.scale) <= 0:
-            _refuse(self, "ratio or scale", (self.scale, self.ratio), "numbers above 0")
-        _choice(self, "interpolation", ("nearest", "bilinear"))
+            refuse(self, "ratio or scale", (self.scale, self.ratio), "numbers above 0")
+        check_choice(self, "interpolation", ("nearest", "bilinear"))
 
 
 @operation
@@ -94,11 +79,11 @@ class RandomCrop:
     padding_mode: Border = "constant"
 
     def __post_init__(self) -> None:
-        _keep(self, size=_square(_sizes(self, "size", self.size, lengths=(1, 2))), fill=_fill(self, self.fill))
+        keep(self, size=square(whole_sizes(self, "size", self.size, lengths=(1, 2))), fill=fill_of(self, self.fill))
         if self.padding is not None:
-            padding = _sizes(self, "padding", self.padding, lengths=(1, 2, 4), least=0)
-            _keep(self, padding=padding * (4 // len(padding)))
-        _choice(self, "padding_mode", ("constant", "edge", "reflect", "symmetric"))
+            padding = whole_sizes(self, "padding", self.padding, lengths=(1, 2, 4), least=0)
+            keep(self, padding=padding * (4 // len(padding)))
+        check_choice(self, "padding_mode", ("constant", "edge", "reflect", "symmetric"))
 
 
 @operation
@@ -108,7 +93,7 @@ class RandomHorizontalFlip:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
 
 
 @operation
@@ -118,7 +103,7 @@ class RandomVerticalFlip:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
 
 
 @operation
@@ -132,10 +117,10 @@ class RandomRotation:
     fill: Fill = 0
 
     def __post_init__(self) -> None:
-        _keep(self, degrees=_angles(self, "degrees", self.degrees, (2,)), fill=_fill(self, self.fill))
-        _choice(self, "interpolation", ("nearest", "bilinear"))
+        keep(self, degrees=angles_of(self, "degrees", self.degrees, (2,)), fill=fill_of(self, self.fill))
+        check_choice(self, "interpolation", ("nearest", "bilinear"))
         if self.expand:
-            _refuse(self, "expand", True, "False: every image of a batch has one size. Try a larger Resize after it")
+            refuse(self, "expand", True, "False: every image of a batch has one size. Try a larger Resize after it")
 
 
 @operation
@@ -151,14 +136,14 @@ class RandomAffine:
     center: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        _keep(self, degrees=_angles(self, "degrees", self.degrees, (2,)), fill=_fill(self, self.fill))
+        keep(self, degrees=angles_of(self, "degrees", self.degrees, (2,)), fill=fill_of(self, self.fill))
         if self.shear is not None:
-            _keep(self, shear=_angles(self, "shear", self.shear, (2, 4)))
+            keep(self, shear=angles_of(self, "shear", self.shear, (2, 4)))
         if self.scale is not None and min(self.scale) <= 0:
-            _refuse(self, "scale", self.scale, "numbers above 0")
+            refuse(self, "scale", self.scale, "numbers above 0")
         if self.translate is not None and not all(0 <= part <= 1 for part in self.translate):
-            _refuse(self, "translate", self.translate, "shares from 0 to 1")
-        _choice(self, "interpolation", ("nearest", "bilinear"))
+            refuse(self, "translate", self.translate, "shares from 0 to 1")
+        check_choice(self, "interpolation", ("nearest", "bilinear"))
 
 
 @operation
@@ -171,11 +156,11 @@ class RandomPerspective:
     fill: Fill = 0
 
     def __post_init__(self) -> None:
-        _keep(self, fill=_fill(self, self.fill))
-        _probability(self)
+        keep(self, fill=fill_of(self, self.fill))
+        check_probability(self)
         if not 0 <= self.distortion_scale <= 1:
-            _refuse(self, "distortion_scale", self.distortion_scale, "a number from 0 to 1")
-        _choice(self, "interpolation", ("nearest", "bilinear"))
+            refuse(self, "distortion_scale", self.distortion_scale, "a number from 0 to 1")
+        check_choice(self, "interpolation", ("nearest", "bilinear"))
 
 
 # ---------------------------------------------------------------- colour
@@ -192,8 +177,8 @@ class ColorJitter:
 
     def __post_init__(self) -> None:
         for name in ("brightness", "contrast", "saturation"):
-            _keep(self, **{name: _jitter(self, name, getattr(self, name), centre=1.0, least=0.0, most=float("inf"))})
-        _keep(self, hue=_jitter(self, "hue", self.hue, centre=0.0, least=-0.5, most=0.5))
+            keep(self, **{name: jitter_of(self, name, getattr(self, name), centre=1.0, least=0.0, most=float("inf"))})
+        keep(self, hue=jitter_of(self, "hue", self.hue, centre=0.0, least=-0.5, most=0.5))
 
 
 @operation
@@ -203,7 +188,7 @@ class Grayscale:
     num_output_channels: int = 1
 
     def __post_init__(self) -> None:
-        _choice(self, "num_output_channels", (1, 3))
+        check_choice(self, "num_output_channels", (1, 3))
 
 
 @operation
@@ -213,7 +198,7 @@ class RandomGrayscale:
     p: float = 0.1
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
 
 
 @operation
@@ -223,7 +208,7 @@ class RandomInvert:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
 
 
 @operation
@@ -234,9 +219,9 @@ class RandomPosterize:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
         if not 0 <= self.bits <= 8:
-            _refuse(self, "bits", self.bits, "a number from 0 to 8")
+            refuse(self, "bits", self.bits, "a number from 0 to 8")
 
 
 @operation
@@ -247,9 +232,9 @@ class RandomSolarize:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
         if not 0 <= self.threshold <= 255:
-            _refuse(self, "threshold", self.threshold, "a level from 0 to 255")
+            refuse(self, "threshold", self.threshold, "a level from 0 to 255")
 
 
 @operation
@@ -259,7 +244,7 @@ class RandomAutocontrast:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
 
 
 @operation
@@ -269,7 +254,7 @@ class RandomEqualize:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
 
 
 @operation
@@ -280,9 +265,9 @@ class RandomAdjustSharpness:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _probability(self)
+        check_probability(self)
         if not self.sharpness_factor >= 0:
-            _refuse(self, "sharpness_factor", self.sharpness_factor, "a number from 0")
+            refuse(self, "sharpness_factor", self.sharpness_factor, "a number from 0")
 
 
 @operation
@@ -293,13 +278,13 @@ class GaussianBlur:
     sigma: Range = (0.1, 2.0)
 
     def __post_init__(self) -> None:
-        _keep(self, kernel_size=_square(_sizes(self, "kernel_size", self.kernel_size, lengths=(1, 2))))
-        sigma = _tuple(self.sigma)
-        _keep(self, sigma=_pair(self, "sigma", sigma * 2 if len(sigma) == 1 else sigma, least=0))
-        if not 0 < _tuple(self.sigma)[0] <= _tuple(self.sigma)[1]:
-            _refuse(self, "sigma", self.sigma, "numbers above 0, the lower first")
-        if any(size % 2 == 0 for size in _tuple(self.kernel_size)):
-            _refuse(self, "kernel_size", self.kernel_size, "odd numbers")
+        keep(self, kernel_size=square(whole_sizes(self, "kernel_size", self.kernel_size, lengths=(1, 2))))
+        sigma = as_tuple(self.sigma)
+        keep(self, sigma=pair_of(self, "sigma", sigma * 2 if len(sigma) == 1 else sigma, least=0))
+        if not 0 < as_tuple(self.sigma)[0] <= as_tuple(self.sigma)[1]:
+            refuse(self, "sigma", self.sigma, "numbers above 0, the lower first")
+        if any(size % 2 == 0 for size in as_tuple(self.kernel_size)):
+            refuse(self, "kernel_size", self.kernel_size, "odd numbers")
 
 
 # ---------------------------------------------------------------- policies
@@ -316,10 +301,10 @@ class RandAugment:
     fill: Fill = None
 
     def __post_init__(self) -> None:
-        _keep(self, fill=_fill(self, self.fill))
-        _choice(self, "interpolation", ("nearest", "bilinear"))
+        keep(self, fill=fill_of(self, self.fill))
+        check_choice(self, "interpolation", ("nearest", "bilinear"))
         if self.num_ops < 1 or not 0 <= self.magnitude < self.num_magnitude_bins:
-            _refuse(self, "magnitude", self.magnitude, "below num_magnitude_bins, and num_ops of 1 or more")
+            refuse(self, "magnitude", self.magnitude, "below num_magnitude_bins, and num_ops of 1 or more")
 
 
 @operation
@@ -331,10 +316,10 @@ class TrivialAugmentWide:
     fill: Fill = None
 
     def __post_init__(self) -> None:
-        _keep(self, fill=_fill(self, self.fill))
-        _choice(self, "interpolation", ("nearest", "bilinear"))
+        keep(self, fill=fill_of(self, self.fill))
+        check_choice(self, "interpolation", ("nearest", "bilinear"))
         if self.num_magnitude_bins < 2:
-            _refuse(self, "num_magnitude_bins", self.num_magnitude_bins, "2 or more")
+            refuse(self, "num_magnitude_bins", self.num_magnitude_bins, "2 or more")
 
 
 # ---------------------------------------------------------------- the result
@@ -348,7 +333,7 @@ class ToDtype:
     scale: bool = False
 
     def __post_init__(self) -> None:
-        _choice(self, "dtype", ("uint8", "float32", "float16", "bfloat16"))
+        check_choice(self, "dtype", ("uint8", "float32", "float16", "bfloat16"))
 
 
 @operation
@@ -359,9 +344,9 @@ class Normalize:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _keep(self, mean=tuple(map(float, self.mean)), std=tuple(map(float, self.std)))
+        keep(self, mean=tuple(map(float, self.mean)), std=tuple(map(float, self.std)))
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3) or min(self.std) <= 0:
-            _refuse(self, "mean and std", (self.mean, self.std), "one or three numbers each, std above 0")
+            refuse(self, "mean and std", (self.mean, self.std), "one or three numbers each, std above 0")
 
 
 @operation
@@ -374,11 +359,11 @@ class RandomErasing:
     value: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
-        _probability(self)
-        _keep(self, scale=_pair(self, "scale", self.scale, least=0), ratio=_pair(self, "ratio", self.ratio, least=0))
-        _keep(self, value=tuple(map(float, _tuple(self.value))))
+        check_probability(self)
+        keep(self, scale=pair_of(self, "scale", self.scale, least=0), ratio=pair_of(self, "ratio", self.ratio, least=0))
+        keep(self, value=tuple(map(float, as_tuple(self.value))))
         if self.scale[1] > 1 or self.ratio[0] <= 0:
-            _refuse(self, "scale or ratio", (self.scale, self.ratio), "scale up to 1, ratio above 0")
+            refuse(self, "scale or ratio", (self.scale, self.ratio), "scale up to 1, ratio above 0")
 
 
 @operation
@@ -394,9 +379,9 @@ class MixUp:
     mode: Literal["batch", "elem"] = "batch"
 
     def __post_init__(self) -> None:
-        _choice(self, "mode", ("batch", "elem"))
+        check_choice(self, "mode", ("batch", "elem"))
         if not self.alpha > 0:
-            _refuse(self, "alpha", self.alpha, "a number above 0")
+            refuse(self, "alpha", self.alpha, "a number above 0")
 
 
 @operation
@@ -408,9 +393,9 @@ class CutMix:
     mode: Literal["batch", "elem"] = "batch"
 
     def __post_init__(self) -> None:
-        _choice(self, "mode", ("batch", "elem"))
+        check_choice(self, "mode", ("batch", "elem"))
         if not self.alpha > 0:
-            _refuse(self, "alpha", self.alpha, "a number above 0")
+            refuse(self, "alpha", self.alpha, "a number above 0")
 
 
 OPERATIONS: dict[str, type] = {
@@ -423,80 +408,3 @@ OPERATIONS: dict[str, type] = {
         *(ToDtype, Normalize, RandomErasing, MixUp, CutMix),
     )
 }
-
-# ---------------------------------------------------------------- arguments, brought to one form and checked
-
-
-def _keep(op: Any, **values: Any) -> None:
-    for name, value in values.items():
-        object.__setattr__(op, name, value)
-
-
-def _refuse(op: Any, name: str, value: Any, wanted: str) -> None:
-    raise ConfigError(f"{type(op).__name__}: {name} is {value!r}; it takes {wanted}.")
-
-
-def _choice(op: Any, name: str, known: Sequence[Any]) -> None:
-    value = getattr(op, name)
-    if value not in known:
-        raise ConfigError(f"{type(op).__name__}: {name} is {value!r}.{nearest(str(value), map(str, known))}")
-
-
-def _probability(op: Any) -> None:
-    if not 0 <= op.p <= 1:
-        _refuse(op, "p", op.p, "a probability, 0 to 1")
-
-
-def _tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, Sequence) else (value,)
-
-
-def _sizes(op: Any, name: str, value: Any, *, lengths: tuple[int, ...], least: int = 1) -> tuple[int, ...]:
-    sizes = _tuple(value)
-    if len(sizes) not in lengths or not all(isinstance(size, int) and size >= least for size in sizes):
-        _refuse(op, name, value, f"{' or '.join(map(str, lengths))} whole numbers, each {least} or more")
-    return sizes
-
-
-def _square(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    return sizes * 2 if len(sizes) == 1 else sizes
-
-
-def _pair(op: Any, name: str, value: Any, *, least: float) -> tuple[float, float]:
-    numbers = _tuple(value)
-    if len(numbers) != 2 or not least <= numbers[0] <= numbers[1] < float("inf"):
-        _refuse(op, name, value, f"two numbers, {least:g} or more, the lower first")
-    return float(numbers[0]), float(numbers[1])
-
-
-def _angles(op: Any, name: str, value: Any, lengths: tuple[int, ...]) -> tuple[float, ...]:
-    if not isinstance(value, Sequence):
-        if value < 0:
-            _refuse(op, name, value, "a number from 0, or a range")
-        return -float(value), float(value)
-    if len(value) not in lengths:
-        _refuse(op, name, value, f"a number or {' or '.join(map(str, lengths))} of them")
-    return tuple(map(float, value))
-
-
-def _fill(op: Any, value: Any) -> Fill:
-    if value is None:
-        return None
-    fill = tuple(map(float, _tuple(value)))
-    if len(fill) not in (1, 3) or not all(0 <= level <= 255 for level in fill):
-        _refuse(op, "fill", value, "one level or three, 0 to 255")
-    return fill
-
-
-def _jitter(op: Any, name: str, value: Any, *, centre: float, least: float, most: float) -> tuple[float, ...] | None:
-    """(from, to) of a factor; None where it changes nothing, as torchvision decides."""
-    if value is None:
-        return None
-    if not isinstance(value, Sequence):
-        if value < 0:
-            _refuse(op, name, value, "a number from 0, or a range")
-        value = (max(centre - value, least), centre + value)
-    pair = _pair(op, name, value, least=least)
-    if pair[1] > most:
-        _refuse(op, name, value, f"numbers up to {most:g}")
-    return None if pair == (centre, centre) else pair

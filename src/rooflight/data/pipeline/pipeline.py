@@ -137,16 +137,15 @@ class Pipeline:
         if any(isinstance(op, MIXES) for op in self.operations):
             raise ConfigError("MixUp and CutMix mix images of a batch, not frames of clips. Try without.")
         frames = self.apply(clips.transpose(1, 2).flatten(0, 1), draws.repeated(clips.shape[2]))
-        return frames.unflatten(0, (len(clips), clips.shape[2])).transpose(1, 2)
+        shape = (len(clips), clips.shape[2], *frames.shape[1:])
+        return frames.reshape(shape).transpose(1, 2)
 
     def labels(self, labels: Tensor, draws: Draws, sizes: Any) -> Tensor:
         """Labels of the same batch: float32 (N, classes) where MixUp or CutMix mixes them, as they are elsewhere."""
-        mixes = [op for op in self.operations if isinstance(op, MIXES)]
-        if not mixes:
-            return labels
-        mix = self.compile(draws, sizes).mix
-        assert mix is not None
-        return mixing.mix_labels(labels, mix, mixes[0].num_classes)
+        for op, drawn in zip(self.operations, self.parameters(draws, sizes), strict=True):
+            if isinstance(op, MIXES):
+                return mixing.mix_labels(labels, mixing.mix_of(drawn), op.num_classes)
+        return labels
 
     def _compiled(self, draws: Draws, sizes: Any) -> tuple[Compiler, tuple[Parameters, ...]]:
         if draws.pipeline != self.sha256:
@@ -157,11 +156,8 @@ class Pipeline:
         for op, words in zip(self.operations, draws.words, strict=True):
             made = DRAWN[type(op)][1](op, words, compiler.sketch.size)
             found.append(made)
-            _ = (
-                add_geometry(compiler, op, made)
-                or add_colour(compiler, op, made)
-                or policies.add_policy(compiler, op, made)
-            )  # the rest makes the result
+            if not (add_geometry(compiler, op, made) or add_colour(compiler, op, made)):
+                policies.add_policy(compiler, op, made)  # what is none of these makes the result: assemble
         return compiler, tuple(found)
 
 
@@ -170,7 +166,7 @@ def read_operation(plain: Any) -> Any:
     if not isinstance(plain, dict) or "name" not in plain:
         raise ConfigError(f'an operation is {{"name": "Resize", "size": [224]}}; this one is {plain!r}.')
     named = {key: value for key, value in plain.items() if key != "name"}
-    kind = ops.OPERATIONS.get(plain["name"])
+    kind = ops.OPERATIONS.get(str(plain["name"]))
     if kind is None:
         raise ConfigError(f"there is no operation {plain['name']!r}.{nearest(str(plain['name']), ops.OPERATIONS)}")
     return from_plain(kind, named, what=plain["name"])

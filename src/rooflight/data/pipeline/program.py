@@ -119,7 +119,7 @@ class Program:
         return self.passes[-1].size
 
     def to(self, device: torch.device | str) -> "Program":
-        """The same on another device; the host does not wait."""
+        """The same on another device. The host does not wait: the driver stages tensors as small as these."""
         mix = None if self.mix is None else _move(self.mix, device)
         erase = None if self.erase is None else self.erase.to(device, non_blocking=True)
         return replace(self, passes=tuple(_move(step, device) for step in self.passes), erase=erase, mix=mix)

@@ -164,18 +164,21 @@ def _gather(canvas: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 
 def _fill(step: Pass, device: torch.device) -> Tensor:
-    return torch.tensor(step.fill or (0.0,), device=device).view(1, -1, 1, 1)
+    return _channels(step.fill or (0.0,), device)
+
+
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(1, C, 1, 1), filled on the device: a copy from the host would make the host wait."""
+    return torch.cat([torch.full((1,), value, device=device) for value in values]).view(1, -1, 1, 1)
 
 
 def finish(x: Tensor, program: Program) -> Tensor:
     """Levels (N, C, H, W) to the result: normalised, erased, mixed, cast, laid out."""
-    scale = torch.tensor(program.scale, device=x.device).view(1, -1, 1, 1)
-    shift = torch.tensor(program.shift, device=x.device).view(1, -1, 1, 1)
-    x = x * scale + shift
+    x = x * _channels(program.scale, x.device) + _channels(program.shift, x.device)
     if program.erase is not None:
         for index, value in enumerate(program.erase_value):
             inside = _inside(program.erase[:, index], program.size)
-            x = torch.where(inside, torch.tensor(value, device=x.device).view(1, -1, 1, 1), x)
+            x = torch.where(inside, _channels(value, x.device), x)
     if program.mix is not None:
         x = mixed(x, program.mix)
     if program.dtype == "uint8":
