@@ -51,7 +51,8 @@ def _decoders() -> Any:
         from torchcodec import decoders
     except ImportError:
         raise BackendError(
-            "decoding on the GPU needs torchcodec, which is not installed. Try: pip install 'rooflight[torchcodec]'"
+            "decoding on the GPU needs torchcodec, which is not installed. "
+            "Try: pip install 'rooflight[torchcodec]' (from a checkout: '.[torchcodec]')."
         ) from None
     return decoders
 

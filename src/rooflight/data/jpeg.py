@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Callable
 
@@ -17,12 +16,15 @@ EXIF_WITHIN = 65536  # bytes; the EXIF segment stands at the front of a file
 
 def jpeg_decoder() -> tuple[str, str]:
     """Which decoder plain JPEG files meet here, and why."""
-    if importlib.util.find_spec("simplejpeg"):
-        return "simplejpeg", "it is installed; it releases the interpreter while it decodes"
-    return (
-        "Pillow",
-        "simplejpeg is not installed: pip install 'rooflight[jpeg]' decodes the same pixels 1.6 times as fast",
-    )
+    try:
+        import simplejpeg  # noqa: F401
+    except ImportError:
+        return (
+            "Pillow",
+            "simplejpeg is not installed: pip install 'rooflight[jpeg]' (from a checkout: '.[jpeg]') decodes the same "
+            "pixels 1.6 times as fast",
+        )
+    return "simplejpeg", "it is installed; it releases the interpreter while it decodes"
 
 
 def decode_plain_jpeg(content: bytes, empty: Empty = np.empty) -> NDArray[np.uint8] | None:

@@ -97,6 +97,21 @@ def test_leaving_an_epoch_early_ends_its_workers(files: ImageFiles) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("rooflight-loader")]
 
 
+def test_workers_leave_the_main_threads_setting_alone(files: ImageFiles) -> None:
+    class Threads(Corner):
+        def apply(self, images: Any, draws: Any, *, sizes: Tensor | None = None) -> Tensor:
+            return torch.full((len(images),), torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = [image.unique().tolist() for image, _ in loader(files, workers=2, transform=Threads()).epoch(1)]
+        assert seen == [[1]] * 7
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_evaluation_keeps_the_order_of_the_files(files: ImageFiles) -> None:
     assert [label for label, _ in samples(loader(files, shuffle=False).epoch(0))] == list(range(70))
     assert len(loader(files, batch=64)) == 2

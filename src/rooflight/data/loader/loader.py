@@ -133,7 +133,8 @@ class Loader:
         self, order: Order, epoch: int, plan: Iterator[tuple[int, slice]]
     ) -> Iterator[HostBatch | None]:
         """In order; an error comes where its batch would have come. None: a batch of which nothing is left."""
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="rooflight-loader")
+        # Workers share the cores: torch's own threads within each (a setting of the calling thread) would crowd them.
+        pool = ThreadPoolExecutor(self.workers, "rooflight-loader", initializer=torch.set_num_threads, initargs=(1,))
         waiting: deque[Future[HostBatch | None]] = deque()
         try:
             for after, places in plan:

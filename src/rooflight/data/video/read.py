@@ -77,7 +77,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         import av
     except ImportError:
         raise BackendError(
-            "reading video files needs PyAV, which is not installed. Try: pip install 'rooflight[video]'"
+            "reading video files needs PyAV, which is not installed. "
+            "Try: pip install 'rooflight[video]' (from a checkout: '.[video]')."
         ) from None
     if not path.is_file():
         raise DataError(f"{path}: no such video file.")
