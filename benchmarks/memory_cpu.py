@@ -118,7 +118,8 @@ def allocated_peak(recipe: Recipe, workload: Workload) -> int:
     held = [
         (moment, sum_) for (moment, _), sum_ in zip(changes, accumulate(change for _, change in changes), strict=True)
     ]
-    return max(sum_ for moment, sum_ in held if moment >= start)
+    peak: int = max(sum_ for moment, sum_ in held if moment >= start)
+    return peak
 
 
 def train(recipe: Recipe, workload: Workload) -> None:

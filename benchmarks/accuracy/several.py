@@ -54,7 +54,7 @@ def several_seconds(
 def micro_batches(case: Case) -> int:
     """How many a step has: llm-foundry's rows say so, Qwen's finetune.py has 8. Rows' batches are one micro-batch."""
     told = re.search(r"grad_accum=(\d+)", case.row.notes)
-    return int(told[1]) if told else case.repeats
+    return int(told[1]) if told else round(case.repeats)
 
 
 def trainable_share(case: Case) -> float:
