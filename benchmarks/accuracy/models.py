@@ -22,6 +22,11 @@ def first_loss(found: Any, target: Any) -> Any:
     return F.cross_entropy(found[0] if isinstance(found, tuple | list) else found, target)
 
 
+def first_targets(found: Any) -> Any:
+    """Class indices for a model's first output."""
+    return class_indices(found[0] if isinstance(found, tuple | list) else found)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """What a trace needs of a model."""
@@ -29,7 +34,7 @@ class Built:
     build: Callable[[], nn.Module]
     make_input: Callable[[Workload], Any] = images
     loss: Callable[[Any, Any], Any] = first_loss
-    make_target: Callable[[Any], Any] = class_indices
+    make_target: Callable[[Any], Any] = first_targets
     generation: Generation | None = None
 
 
@@ -81,7 +86,7 @@ def _timm(name: str, recipe: Recipe) -> Callable[[], nn.Module]:
 
 
 def _torchvision(name: str, recipe: Recipe) -> Built:
-    return replace(_resolved(f"torchvision:{name}", recipe), loss=first_loss, make_target=class_indices)
+    return replace(_resolved(f"torchvision:{name}", recipe), loss=first_loss, make_target=first_targets)
 
 
 def _resolved(name: str, recipe: Recipe) -> Built:
