@@ -16,6 +16,11 @@ from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.table import Array, Mask, OpTable
 
+# PyTorch's fused attention is FlashAttention-2, written for Ampere's instructions. It reaches up to 0.73 of an A100's peak
+# (Dao, arXiv 2307.08691) and 0.35 of an H100's (Shah et al., arXiv 2407.08608). Of Blackwell nothing is known here.
+OF_AMPERE = 0.35 / 0.70
+LATER_TARGETS = ("9.0", "10.0", "10.3")
+
 PRODUCT_KINDS = ("convolution", "matmul", "attention", "recurrent")
 
 
@@ -82,6 +87,8 @@ def arithmetic_seconds(table: OpTable, gpu: Device, setting: Setting, shares: Sh
                 backward = table.named("_backward")[chosen]
                 rates = np.where(backward, rates * shares["attention_backward"], rates)
                 seconds[chosen] = table.flops[chosen] / (rates * _busy_units(table, gpu)[chosen])
+            elif kind == "recurrent":
+                seconds[chosen] = _recurrent_seconds(table, chosen, _engine(gpu, rates, shares), shares)
             elif kind == "convolution":
                 seconds[chosen] = _convolution_seconds(table, chosen, gpu, rates, engine, setting, shares)
             else:
@@ -98,6 +105,8 @@ def _reached(gpu: Device, kind: str, used: str, dtype: str, shares: Shares) -> t
     if kind == "convolution" and (gpu.spec.target or "").startswith("gfx11"):
         rate, engine = vector_rate(gpu, used), "vector"  # MIOpen's convolutions left RDNA 3's WMMA instructions aside
     rate *= shares[engine] * shares.get(kind, 1.0) * library_share(gpu, dtype, shares) * held_clock(gpu, engine)
+    if kind == "attention" and gpu.spec.target in LATER_TARGETS:
+        rate *= OF_AMPERE
     if used in ("float8", "float4"):
         rate *= shares["narrow"]
     if engine == "matrix" and loads_through_registers(gpu):
@@ -122,6 +131,22 @@ def _forward_seconds(table: OpTable, chosen: Mask, engine: Engine) -> Array:
     batch, rows, columns, depth = _sides(table, chosen)
     copies = table.flops[chosen] / (2.0 * batch * rows * columns * depth)
     seconds: Array = copies * product_seconds(batch, rows, columns, depth, table.item_bytes()[chosen], engine)
+    return seconds
+
+
+def _recurrent_seconds(table: OpTable, chosen: Mask, engine: Engine, shares: Shares) -> Array:
+    """The state's product of one step after another, each a kernel that waits for the one before; the rest at once.
+
+    A step's product fills few units, however many steps there are. The input's products of all steps are one, and so are
+    the gradients of the weights.
+    """
+    steps, rows, columns, depth = _sides(table, chosen)
+    item = table.item_bytes()[chosen]
+    one = np.ones_like(steps)
+    copies = table.flops[chosen] / (2.0 * steps * rows * columns * depth)
+    in_turn = steps * (product_seconds(one, rows, columns, depth, item, engine) + shares["kernel_seconds"])
+    at_once = product_seconds(one, steps * rows, columns, depth, item, engine)
+    seconds: Array = in_turn + np.maximum(copies - 1.0, 0.0) * at_once
     return seconds
 
 

@@ -1,6 +1,8 @@
 """The CPU engine against the reference, and against itself in other batches, threads and layouts."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -99,14 +101,23 @@ def test_samples_are_mixed_as_the_reference_mixes() -> None:
         torch.testing.assert_close(ENGINE.run(program, images), reference.run(program, images))
 
 
+FORKED = """
+import os
+from tests.data.engines.test_cpu import ENGINE, MAIN, NORMALIZE, pictures, program_of
+images = pictures(16)
+program = program_of((*MAIN, NORMALIZE), images)
+ENGINE.run(program, images)
+child = os.fork()
+if child == 0:
+    os._exit(0 if ENGINE.run(program, images).isfinite().all() else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    images = pictures(16)
-    program = program_of((*MAIN, NORMALIZE), images)
-    ENGINE.run(program, images)
-    child = os.fork()
-    if child == 0:  # a hang here is the parent's, in waitpid
-        os._exit(0 if ENGINE.run(program, images).isfinite().all() else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    """In a process of its own: OpenMP's threads, which other tests have started, do not outlive a fork."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=120, env=environment)
 
 
 def test_what_it_cannot_do_is_said() -> None:
