@@ -16,8 +16,8 @@ from rooflight.estimate.setting import Setting
 from rooflight.estimate.shares import Shares
 from rooflight.estimate.table import Array, Mask, OpTable
 
-# PyTorch's fused attention is FlashAttention-2, written for Ampere's instructions. It reaches up to 0.73 of an A100's peak
-# (Dao, arXiv 2307.08691) and 0.35 of an H100's (Shah et al., arXiv 2407.08608). Of Blackwell nothing is known here.
+# PyTorch's fused attention is FlashAttention-2, written for Ampere's instructions. It reaches up to 0.73 of an A100's
+# peak (Dao, arXiv 2307.08691) and 0.35 of an H100's (Shah et al., arXiv 2407.08608). Of Blackwell nothing is known here.
 OF_AMPERE = 0.35 / 0.70
 LATER_TARGETS = ("9.0", "10.0", "10.3")
 
@@ -137,8 +137,8 @@ def _forward_seconds(table: OpTable, chosen: Mask, engine: Engine) -> Array:
 def _recurrent_seconds(table: OpTable, chosen: Mask, engine: Engine, shares: Shares) -> Array:
     """The state's product of one step after another, each a kernel that waits for the one before; the rest at once.
 
-    A step's product fills few units, however many steps there are. The input's products of all steps are one, and so are
-    the gradients of the weights.
+    A step's product fills few units, however many steps there are. The input's products of all steps are one, and so
+    are the gradients of the weights.
     """
     steps, rows, columns, depth = _sides(table, chosen)
     item = table.item_bytes()[chosen]
