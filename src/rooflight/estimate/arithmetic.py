@@ -17,7 +17,8 @@ from rooflight.estimate.shares import Shares
 from rooflight.estimate.table import Array, Mask, OpTable
 
 # PyTorch's fused attention is FlashAttention-2, written for Ampere's instructions. It reaches up to 0.73 of an A100's
-# peak (Dao, arXiv 2307.08691) and 0.35 of an H100's (Shah et al., arXiv 2407.08608). Of Blackwell nothing is known here.
+# peak (Dao, arXiv 2307.08691) and 0.35 of an H100's (Shah et al., arXiv 2407.08608).
+# Of Blackwell nothing is known here.
 OF_AMPERE = 0.35 / 0.70
 LATER_TARGETS = ("9.0", "10.0", "10.3")
 
