@@ -56,7 +56,8 @@ def together(chosen: Sequence[Point]) -> list[Together]:
 
 
 def _distinct(whole: OpTable, spec: GpuSpec) -> tuple[OpTable, Traffic, Index]:
-    shares = Shares(values={name: figure.about for name, figure in FIGURES.items()}, intervals={}, source="")
+    known = {name: figure.about for name, figure in {**FIGURES, **FIXED}.items()}
+    shares = Shares(values=known, intervals={}, source="")
     moved = traffic(whole, device(spec, shares))
     words = [whole.names, whole.kinds, whole.phases, whole.dtypes]
     columns = [whole.flops, whole.bytes_read, whole.bytes_written, whole.batch, whole.rows, whole.columns, whole.depth]

@@ -47,7 +47,11 @@ def single_gpu(path: Path) -> list[Case]:
     """The throughput rows of one GPU in a file."""
     found = []
     for row in read_rows(path):
-        if row.gpus != 1 or row.model in WITHOUT_RULE or row.metric not in ("samples_per_s", "ms_per_step", "tokens_per_s"):
+        if (
+            row.gpus != 1
+            or row.model in WITHOUT_RULE
+            or row.metric not in ("samples_per_s", "ms_per_step", "tokens_per_s")
+        ):
             continue
         try:
             found.append(case(row))

@@ -116,6 +116,7 @@ def token_recipe(row: Row, model: str, *, optimizer: str | None, length: int | N
 def setting(row: Row, *, tf32: Tf32) -> Setting:
     """How the row's step is run, as far as every source says it alike."""
     return Setting(
+        waits=True,  # scripts that publish figures time every step, or copy every batch
         channels_last=(row.memory_format or "").lower() in ("nhwc", "channels_last"),
         tf32=tf32,
         compiled=row.compiled,

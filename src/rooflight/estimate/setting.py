@@ -14,6 +14,7 @@ class Setting:
     slow_host          how much longer this host takes to issue an operator than the usual one
     slow_gpu           how much longer this card takes than its data sheet lets expect: its cooling, its power limit
     recomputes         backward runs forward once more: activation checkpointing of every block
+    waits              the host waits for every step before it begins the next, as a benchmark does that times each
     host_input_bytes   what the step copies from the host before it starts: a batch that was not put on the device
     """
 
@@ -24,6 +25,7 @@ class Setting:
     slow_gpu: float = 1.0
     recomputes: bool = False
     torch_version: tuple[int, int] | None = None
+    waits: bool = False
     host_input_bytes: float = 0.0
 
     def product_dtype(self, kind: str, dtype: str) -> str:
