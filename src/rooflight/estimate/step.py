@@ -94,7 +94,8 @@ def issue_seconds(table: OpTable, setting: Setting, shares: Shares) -> Array:
     seconds = np.where(
         backward, seconds * shares["issue_backward"], seconds * (shares["issue_grad"] if trains else 1.0)
     )
-    # Each pass, forward and backward, has a beginning of its own: the loop, the loss, autograd; and waiting, if it waits.
+    # Each pass, forward and backward, has a beginning of its own: the loop, the loss, autograd; and waiting, if it
+    # waits.
     begins = shares["issue_waiting"] if setting.waits else shares["issue_pass"]
     for phase in ("forward", "backward"):
         first = np.flatnonzero(table.phase(phase))[:1]
