@@ -55,6 +55,12 @@ def test_a_trace_is_not_asked_for_what_it_is_not_of(file: Path, tmp_path: Path) 
         plan(PlanConfig(model=str(file), dtype="float16"))
     with pytest.raises(ConfigError, match="is of task train, asked was infer"):
         plan(PlanConfig(model=str(file), task="infer"))
+    with pytest.raises(ConfigError, match="is of optimizer adam, asked was sgd"):
+        plan(PlanConfig(model=str(file), optimizer="sgd"))
+    with pytest.raises(ConfigError, match=r"is of checkpointing False, .* with --checkpointing\."):
+        plan(PlanConfig(model=str(file), checkpointing=True))
+    with pytest.raises(ConfigError, match=r"--image-size 64: .* of samples of \(1, 28, 28\)"):
+        plan(PlanConfig(model=str(file), image_size=64))
     with pytest.raises(ConfigError, match="a saved trace is of what another GPU runs"):
         plan(PlanConfig(model=str(file), gpu=("here",)))
     one = tmp_path / "one.json"

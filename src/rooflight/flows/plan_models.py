@@ -52,6 +52,7 @@ def saved(config: PlanConfig) -> Traced:
         whole, other = from_plain(Trace, plain, what=what), None
         _check(config, "batch", batch, whole.workload.batch)
     held = whole.workload
+    _check_settings(config, held)
     _check(config, "task", None if config.task == "train" else config.task, held.task)
     _check(config, "dtype", None if config.dtype == "auto" else config.dtype, held.dtype)
     run = replace(
@@ -80,11 +81,29 @@ def every_batch(config: PlanConfig, dtype: str) -> Trace | TraceFamily:
     return whole if agreed.not_affine else agreed
 
 
+def _check_settings(config: PlanConfig, held: Workload) -> None:
+    """A flag that a trace depends on is not passed over in silence."""
+    weights = config.parameter_dtype
+    _check(config, "optimizer", None if config.optimizer == "auto" else config.optimizer, held.optimizer)
+    _check(config, "parameter-dtype", None if weights == "auto" else weights, held.parameter_dtype)
+    _check(config, "checkpointing", True if config.checkpointing else None, held.checkpointing)
+    _check(config, "trainable", None if config.trainable == "all" else config.trainable, held.trainable)
+    _check(config, "generation", config.generation, held.generation)
+    if config.gpus == 1 and config.accumulation > 1:  # of several, micro-batches are the form's
+        _check(config, "accumulation", config.accumulation, held.accumulation)
+    for name, value in (("seq-len", config.seq_len), ("image-size", config.image_size)):
+        if value is not None and value != held.input_shape[-1]:
+            raise ConfigError(
+                f"--{name} {value}: {config.model} is a trace of samples of {held.input_shape}. Trace the model again "
+                f"with --{name} {value}."
+            )
+
+
 def _check(config: PlanConfig, name: str, asked: object, held: object) -> None:
     if asked is not None and asked != held:
+        flag = f"--{name}" if asked is True else f"--{name} {asked}"
         raise ConfigError(
-            f"the trace in {config.model} is of {name} {held}, asked was {asked}. Trace the model again with --{name} "
-            f"{asked}."
+            f"the trace in {config.model} is of {name} {held}, asked was {asked}. Trace the model again with {flag}."
         )
 
 
