@@ -92,6 +92,21 @@ def test_curves_have_a_point_for_each_number_and_say_why(saved: str) -> None:
     assert json.loads(to_json(answer))["curves"][0]["gpu"] == H100
 
 
+def test_a_host_that_is_the_slower_limits_every_point(saved: str) -> None:
+    report = of(saved, scaling="1..8", batch=8)
+    assert isinstance(report.answer, ScalingPlan)
+    (curve,) = report.answer.curves
+    assert {point.limited_by for point in curve.strong} == {"launch"}
+    (row,) = plan(PlanConfig(model=saved, gpu=(H100,), batch=8)).answer.estimates  # type: ignore[union-attr]
+    assert row.bound_by == "launch"
+    assert "e+0" not in text(report)
+
+
+def test_a_bubble_shorter_than_the_host_is_not_what_binds(saved: str) -> None:
+    (row,) = of(saved, gpus=4, pipeline=4, accumulation=8, batch=8).answer.estimates  # type: ignore[union-attr]
+    assert row.bound_by == "launch"
+
+
 def test_a_slower_network_is_not_faster(saved: str) -> None:
     def seconds(gbits: float) -> float:
         answer = of(saved, gpus=32, batch=4, network_gbits=gbits).answer

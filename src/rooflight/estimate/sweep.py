@@ -179,7 +179,8 @@ class Sweep:
 def _bound_by(one: Step, shared: Shared | None, form: Parallel) -> str:
     """The network, where a GPU waits longer for others than for any engine of its own."""
     waits = sum(shared.waiting.values()) if shared else 0.0
-    own = max(one.by_bound.values()) * form.micro_batches / form.pipeline
+    host = one.host_seconds if one.bound_by == "launch" else 0.0
+    own = max(host, *one.by_bound.values()) * form.micro_batches / form.pipeline
     return "network" if waits > own else one.bound_by
 
 

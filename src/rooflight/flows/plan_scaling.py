@@ -130,6 +130,8 @@ def _limit(best: Tried) -> str:
     """What the largest share of the step goes to."""
     share = best.form.micro_batches / best.form.pipeline
     parts = {name: share * seconds for name, seconds in best.own.by_bound.items()}
+    if best.own.bound_by == "launch":  # the GPU has worked off what the host has issued, and waits for more
+        parts["launch"] = share * max(best.own.host_seconds, best.own.by_bound["launch"])
     waiting = dict(best.shared.waiting)
     parts["bubble"] = waiting.pop("bubble", 0.0)
     parts["network"] = sum(waiting.values())
@@ -193,12 +195,17 @@ def _row(point: ScalingPoint) -> tuple[str, ...]:
         words(form),
         f"{point.micro_batch} × {point.form.micro_batches}",
         show_seconds(point.step_seconds),
-        f"{point.samples_per_second:,.4g}",
+        _samples(point.samples_per_second),
         f"{100 * point.efficiency:.0f} %",
         show_gibibytes(round(point.peak_bytes)),
         point.limited_by,
         waits or "–",
     )
+
+
+def _samples(per_second: float) -> str:
+    """`346.31` → "346.3", `22081.4` → "22,081": never with an exponent."""
+    return f"{per_second:,.0f}" if per_second >= 1000 else f"{per_second:.4g}"
 
 
 def _regions(curve: Scaling) -> str:
