@@ -200,6 +200,22 @@ def test_without_measuring_or_a_calibration_this_machine_is_left_out(
         of("here", measure=False)
 
 
+def test_the_verdict_names_the_cheaper_one_first_and_no_class_that_is_even() -> None:
+    report = plan_compare(PlanConfig(batch=64), ("H100 SXM", "RTX 4090"))
+    assert isinstance(report.answer, Compared)
+    dear, cheap = (row.usd_per_million_samples for row in report.answer.estimates)
+    assert dear is not None
+    assert cheap is not None
+    assert cheap < dear
+    said = " ".join(text(report).split())
+    assert f"GeForce RTX 4090 is cheaper by the sample: {cheap:.2g} against {dear:.2g} USD" in said
+    at = 0 if "RTX 4090 is faster at" in said else 1
+    for name in said.partition("is faster at: ")[2].partition(".")[0].split(", "):
+        for row in report.answer.classes:
+            if row.name == name:
+                assert row.seconds[at] > 1.02 * row.seconds[1 - at]
+
+
 def test_two_cards_side_by_side_by_class() -> None:
     report = plan_compare(PlanConfig(batch=8192), ("RTX 3090", "A100 SXM4 80GB"))
     found = report.answer

@@ -92,7 +92,7 @@ def _whole(answer: Compared) -> Table:
                 for row in answer.estimates
             ),
         ),
-        ("largest batch", *("" if row.max_batch is None else str(row.max_batch) for row in answer.estimates)),
+        ("largest batch", *("" if row.max_batch is None else f"{row.max_batch:,}" for row in answer.estimates)),
     )
     first, second = (row.gpu for row in answer.estimates)
     return Table(columns=("", first, second), rows=lines)
@@ -123,14 +123,17 @@ def _verdict(answer: Compared) -> tuple[str, ...]:
     else:
         lines = [f"{winner.gpu} is {max(ratio, 1 / ratio):.2f}× as fast as {loser.gpu}."]
     lost = [
-        row.name for row in answer.classes if row.seconds[at] > row.seconds[1 - at] and max(row.shares) >= LEAST_SHARE
+        row.name
+        for row in answer.classes
+        if row.seconds[at] > (1 + EVEN) * row.seconds[1 - at] and max(row.shares) >= LEAST_SHARE
     ]
     if lost:
         lines.append(f"{loser.gpu} is faster at: {', '.join(lost)}.")
     prices = [row.usd_per_million_samples for row in answer.estimates]
     if prices[0] is not None and prices[1] is not None:
         cheaper = left if prices[0] <= prices[1] else right
-        lines.append(f"{cheaper.gpu} is cheaper by the sample: {prices[0]:.2f} against {prices[1]:.2f} USD a million.")
+        less, more = sorted((prices[0], prices[1]))
+        lines.append(f"{cheaper.gpu} is cheaper by the sample: {less:.2g} against {more:.2g} USD a million.")
     for row in answer.estimates:
         if row.bound_by == "launch":
             lines.append(
