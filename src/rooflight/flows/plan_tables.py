@@ -56,7 +56,9 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
 def trace_report(found: Trace | TraceFamily) -> Report:
     """A trace for people: its sums; with --json what `plan` reads again."""
     trace = found if isinstance(found, Trace) else found.base
-    every = "at this batch alone" if isinstance(found, Trace) else "at every batch; these figures are of the smallest"
+    every = (
+        "at this batch alone" if isinstance(found, Trace) else f"at batch {trace.workload.batch}; other batches follow"
+    )
     return Report(
         answer=found,
         notes=(
@@ -169,6 +171,7 @@ def _legend(shown: Sequence[Estimate]) -> list[str]:
     lines = []
     if dates:
         when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-        lines.append(f"$/h: of one GPU, the cheapest offer on demand as of {when}. $/M: dollars for a million samples.")
+        million = "" if shown[0].run_seconds is not None else " $/M: dollars for a million samples."
+        lines.append(f"$/h: of one GPU, the cheapest offer on demand as of {when}.{million}")
     bought = next((row.price for row in shown if _is_bought(row)), None)
     return [*lines, f"*: {bought}; without the machine around it."] if bought else lines

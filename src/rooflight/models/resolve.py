@@ -66,6 +66,7 @@ def _library(name: str) -> str:
     known = [*MODELS, *of_transformers.names(), *of_torchvision.names()]
     with contextlib.suppress(BackendError):  # without timm its models are not among those searched
         known += of_timm.names()
+    known = list(dict.fromkeys(known))  # torchvision and timm share names
     if name.partition(".")[0] in known:
         return "timm"
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
