@@ -55,6 +55,26 @@ def test_a_sample_is_the_same_in_any_batch(batch: int) -> None:
         assert torch.equal(ENGINE.run(program, part), whole[first : first + batch])
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_a_result_goes_only_where_it_fits(last: bool) -> None:
+    images = pictures(4)
+    program = replace(program_of((*MAIN, NORMALIZE), images), channels_last=last)
+    expected = ENGINE.run(program, images)
+    out = torch.empty_like(expected)
+    assert ENGINE.run(program, images, out) is out
+    assert torch.equal(out, expected)
+    other = torch.contiguous_format if last else torch.channels_last
+    for wrong in (
+        torch.empty(2, 2),
+        out[:3],
+        out.double(),
+        out[..., 1:],
+        torch.empty(out.shape, memory_format=other),
+    ):
+        with pytest.raises(ShapeError, match="this program fills float32"):
+            ENGINE.run(program, images, wrong)
+
+
 def test_threads_and_memory_layout_change_nothing() -> None:
     images = pictures(16)
     program = program_of((*MAIN, NORMALIZE), images)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import BackendError
-from rooflight.data.engines.engine import DTYPES, before_mixing, mix_into, new_result, packed
+from rooflight.data.engines.engine import DTYPES, before_mixing, mix_into, new_result, packed, result_in
 from rooflight.data.pipeline.program import Pass, Program, check_source
 
 BLOCK = 4  # samples that go through all kernels together: few enough to stay in a core's cache
@@ -49,7 +49,7 @@ class CpuEngine:
                 scale=(1.0,) * images.shape[1], shift=(0.0,) * images.shape[1], erase=None, mix=None,
             )  # fmt: skip
             images = _run_pass(between, images, new_result(between, images))
-        result = new_result(program, images) if out is None else out
+        result = result_in(program, images, out)
         if program.mix is None:
             return _run_pass(program, images, result)
         apart = before_mixing(program)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rooflight.core.errors import ShapeError
 from rooflight.data.pipeline.program import Pass, Program
 from rooflight.data.pipeline.reference import mixed
 
@@ -32,7 +33,7 @@ class Engine(Protocol):
     def run(self, program: Program, images: Tensor, out: Tensor | None = None) -> Tensor:
         """images uint8 (N, C, H, W) to a new tensor (N, channels, *size), or to `out`, of that shape, dtype and layout.
 
-        raises  BackendError for a program that it refuses
+        raises  BackendError for a program that it refuses, ShapeError for an `out` of another shape, dtype or layout
         """
 
 
@@ -48,6 +49,25 @@ def new_result(program: Program, images: Tensor) -> Tensor:
     else:
         result = torch.empty(shape, dtype=dtype, device=images.device)
     return result.permute(0, 3, 1, 2) if program.channels_last else result
+
+
+def result_in(program: Program, images: Tensor, out: Tensor | None) -> Tensor:
+    """`out`, or a new tensor where it is None. Kernels write without looking: what does not fit would be other memory."""
+    if out is None:
+        return new_result(program, images)
+    shape, dtype = (program.samples, program.channels, *program.size), DTYPES[program.dtype]
+    rows = out.permute(0, 2, 3, 1) if program.channels_last and out.dim() == 4 else out
+    if tuple(out.shape) != shape or out.dtype != dtype or out.device != images.device or not rows.is_contiguous():
+        layout = "channels last" if program.channels_last else "contiguous"
+        raise ShapeError(
+            f"out is {_of_type(out.dtype)} {tuple(out.shape)} on {out.device} with strides {out.stride()}; this "
+            f"program fills {_of_type(dtype)} {shape} on {images.device}, {layout}. Try the result of a run without out."
+        )
+    return out
+
+
+def _of_type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def packed(step: Pass) -> Pass:

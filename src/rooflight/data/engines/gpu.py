@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rooflight.core.errors import BackendError
-from rooflight.data.engines.engine import before_mixing, mix_into, new_result, packed
+from rooflight.data.engines.engine import before_mixing, mix_into, new_result, packed, result_in
 from rooflight.data.pipeline.program import (
     AUTOCONTRAST,
     BLUR,
@@ -44,7 +44,7 @@ class GpuEngine:
             raise BackendError(f'the gpu engine was asked for, but {reason}. Try engine="torch".')
         from rooflight.data.engines.triton_kernels import augment
 
-        result = new_result(program, images) if out is None else out
+        result = result_in(program, images, out)
         if program.mix is None:
             return launch(augment, program, images, result)
         apart = before_mixing(program)
