@@ -105,9 +105,15 @@ def test_draws_are_saved_and_replayed(tmp_path: Path) -> None:
     assert torch.equal(MAIN.apply(images, draws), MAIN.apply(images, again))
     with pytest.raises(ConfigError, match="another pipeline"):
         pl.Pipeline([pl.RandomRotation(3)]).apply(images, again)
-    (tmp_path / "none.npz").write_bytes(b"PK")
-    with pytest.raises(DataError, match="holds no draws"):
-        pl.load_draws(tmp_path / "none.npz")
+    whole = (tmp_path / "draws.npz").read_bytes()
+    for content in (b"PK", b"words", whole[:100], whole[:-40]):
+        (tmp_path / "none.npz").write_bytes(content)
+        with pytest.raises(DataError, match="holds no draws, or is cut off"):
+            pl.load_draws(tmp_path / "none.npz")
+    with pytest.raises(DataError, match="no such file"):
+        pl.load_draws(tmp_path / "nothing.npz")
+    with pytest.raises(ShapeError, match="for 3 images, the batch has 2"):
+        MAIN.apply(images[:2], draws)
 
 
 def test_images_of_several_sizes_equal_each_alone() -> None:

@@ -3,6 +3,8 @@
 A draw knows nothing of the images: the same words give a crop in an image of any size.
 """
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,5 +71,7 @@ def load_draws(path: Path) -> Draws:
             count = sum(name.startswith("words_") for name in file.files)
             drawn = tuple(file[f"words_{index}"] for index in range(count))
             return Draws(ids=file["ids"], epoch=epoch, seed=seed, words=drawn, pipeline=str(file["pipeline"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path} holds no draws ({error}).") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise DataError(f"{path} holds no draws, or is cut off. Try a file that Draws.save wrote.") from None

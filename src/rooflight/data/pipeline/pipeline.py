@@ -150,7 +150,12 @@ class Pipeline:
     def _compiled(self, draws: Draws, sizes: Any) -> tuple[Compiler, tuple[Parameters, ...]]:
         if draws.pipeline != self.sha256:
             raise ConfigError("these draws were made for another pipeline. Try drawing again.")
-        whole = np.broadcast_to(np.asarray(sizes, np.int64), (len(draws), 2))
+        given = np.asarray(sizes, np.int64)
+        if given.ndim > 1 and len(given) != len(draws):
+            raise ShapeError(
+                f"the draws are for {len(draws)} images, the batch has {len(given)}. Try drawing again for this batch."
+            )
+        whole = np.broadcast_to(given, (len(draws), 2))
         compiler = Compiler(whole)
         found = []
         for op, words in zip(self.operations, draws.words, strict=True):
