@@ -52,7 +52,7 @@ def new_result(program: Program, images: Tensor) -> Tensor:
 
 
 def result_in(program: Program, images: Tensor, out: Tensor | None) -> Tensor:
-    """`out`, or a new tensor where it is None. Kernels write without looking: what does not fit would be other memory."""
+    """`out`, or a new tensor where it is None. Kernels write without looking, past the end of a smaller one."""
     if out is None:
         return new_result(program, images)
     shape, dtype = (program.samples, program.channels, *program.size), DTYPES[program.dtype]
@@ -61,7 +61,8 @@ def result_in(program: Program, images: Tensor, out: Tensor | None) -> Tensor:
         layout = "channels last" if program.channels_last else "contiguous"
         raise ShapeError(
             f"out is {_of_type(out.dtype)} {tuple(out.shape)} on {out.device} with strides {out.stride()}; this "
-            f"program fills {_of_type(dtype)} {shape} on {images.device}, {layout}. Try the result of a run without out."
+            f"program fills {_of_type(dtype)} {shape} on {images.device}, {layout}. Try what a run without out "
+            "returns."
         )
     return out
 

@@ -66,7 +66,7 @@ def draw_words(
 def load_draws(path: Path) -> Draws:
     """Draws from a file that `Draws.save` wrote. raises DataError if it is none."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             epoch, seed = map(int, file["at"])
             count = sum(name.startswith("words_") for name in file.files)
             drawn = tuple(file[f"words_{index}"] for index in range(count))
