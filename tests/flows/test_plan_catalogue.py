@@ -267,3 +267,13 @@ def test_a_whole_run_has_time_energy_and_price() -> None:
     assert row.run_usd == row.usd_per_million_samples
     assert told.tables[0].columns[-2:] == ("run", "$ run")
     assert any(note.startswith("The whole run of 1.00 M samples takes") for note in told.notes)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("curves", "what --scaling found"), ("classes", "comparison"), ("ops", "a trace")]
+)
+def test_what_else_a_plan_prints_is_no_page_and_is_named(key: str, said: str, tmp_path: Path) -> None:
+    saved = tmp_path / "other.json"
+    saved.write_text(f'{{"workload": {{}}, "{key}": []}}')
+    with pytest.raises(ConfigError, match=said):
+        report(saved)

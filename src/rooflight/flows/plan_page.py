@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rooflight.core.codec import read_json
+from rooflight.core.codec import from_plain, read_json
 from rooflight.core.errors import ConfigError
 from rooflight.core.files import write_file
 from rooflight.core.plans import Plan
+
+# What else `plan --json` prints, by a key that a plan does not have.
+OTHERS = {"curves": "what --scaling found", "classes": "a comparison of two GPUs", "base": "a trace", "ops": "a trace"}
 
 
 def write_plan_page(plan: Plan, path: Path, sentences: Sequence[str] = ()) -> Path:
@@ -25,4 +28,10 @@ def page_of_saved(document: Path, path: Path) -> Path:
     """The page of what `plan --json` printed into a file. Raises ConfigError if it is no plan."""
     if not document.is_file():
         raise ConfigError(f"{document}: no such file. Try rooflight plan MODEL --json > {document}.")
-    return write_plan_page(read_json(Plan, document), path)
+    plain = read_json(object, document)
+    other = next((what for key, what in OTHERS.items() if isinstance(plain, dict) and key in plain), None)
+    if other is not None:
+        raise ConfigError(
+            f"{document} is {other}, and a page shows a plan. Try what rooflight plan MODEL --json prints."
+        )
+    return write_plan_page(from_plain(Plan, plain, what=str(document)), path)
