@@ -1,6 +1,7 @@
 """Traces of whole steps: against torch's FLOP counter, against memory really allocated, and by law."""
 
 import gc
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -320,3 +321,13 @@ def test_clear_errors() -> None:
         trace(cnn, replace(TRAIN, optimizer=None))
     with pytest.raises(ConfigError, match="holds nothing"):
         trace(cnn, replace(TRAIN, batch=0))
+
+
+def test_a_library_that_renames_something_says_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    class Renamed(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            warnings.warn("`past` will be removed", FutureWarning, stacklevel=2)
+            return super().forward(input)
+
+    trace(lambda: Renamed(4, 2), Workload(model="renamed", task="infer", batch=2, input_shape=(4,), dtype="float32"))
+    assert not [each for each in recwarn if each.category is FutureWarning]

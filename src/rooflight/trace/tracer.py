@@ -135,6 +135,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Copying a layer asks for its address; without memory there is none, and torch warns and clones it.
             warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
+            # What a library will rename in its next version is no news to who plans a model of it.
+            warnings.filterwarnings("ignore", category=FutureWarning)
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fused)
