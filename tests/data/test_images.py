@@ -17,6 +17,7 @@ from PIL import Image
 from rooflight.core.errors import BackendError, ConfigError, DataError, RooflightError
 from rooflight.data import sources
 from rooflight.data.images import ImageSet, load_images, measure_preprocessing
+from rooflight.data.loader.files import open_folder
 from rooflight.data.text import king_james
 from tests.data.conftest import write_idx
 
@@ -221,6 +222,8 @@ def test_an_empty_class_and_a_lone_class_are_said(class_folders: Path, tmp_path:
         load(str(class_folders))
     with pytest.raises(ConfigError, match="has 0 class folders"):
         load(str(class_folders / "cat"))
+    with pytest.raises(DataError, match="no such folder"):
+        open_folder(tmp_path / "nowhere", channels=3, height=8, width=8)
 
 
 @pytest.mark.parametrize(

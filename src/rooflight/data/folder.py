@@ -30,7 +30,12 @@ class FolderFiles:
 
 
 def list_folder(folder: Path, notify: Callable[[str], None]) -> FolderFiles:
-    """Class folders of image files, in train/ and test/ (or val/), or directly in the folder, which is then split."""
+    """Class folders of image files, in train/ and test/ (or val/), or directly in the folder, which is then split.
+
+    raises  ConfigError, DataError for a folder that is no set of classes
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder.")
     test_root = next((folder / name for name in TEST_FOLDERS if (folder / name).is_dir()), None)
     if (folder / "train").is_dir() and test_root is not None:
         classes, train = _class_files(folder / "train", notify)
