@@ -94,6 +94,18 @@ def test_the_largest_batch_is_where_memory_ends() -> None:
     assert largest_batch(growth(at(8, per_sample=0), at(4, per_sample=0)), GIB) is None
 
 
+def test_the_largest_batch_does_not_depend_on_the_batch_that_was_traced_where_workspaces_are_most() -> None:
+    def largest(batch: int) -> int | None:
+        traces = [at(each, per_sample=2**16, fixed=2**16) for each in (batch, batch // 2)]
+        grown = growth(*traces)
+        spec = replace(GPU, target="9.0")
+        return Sweep(trace=traces[0], setting=Setting(), grown=grown).estimate(spec).estimate.max_batch
+
+    small, large = largest(8), largest(1024)
+    assert small is not None
+    assert small == pytest.approx(large, rel=0.02)
+
+
 def test_the_largest_batch_of_a_gpu_fits_and_a_tenth_more_does_not() -> None:
     def swept(batch: int) -> Sweep:
         return Sweep(trace=at(batch), setting=Setting(), grown=growth(at(batch), at(2 * batch)))

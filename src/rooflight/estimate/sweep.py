@@ -157,10 +157,12 @@ class Sweep:
         return max(matrix_rate(gpu, each)[0] for each in used) / gpu.headroom
 
     def _max_batch(self, spec: GpuSpec, memory: Footprint) -> int | None:
-        """As if rounding and workspaces kept their share of the memory at another batch."""
+        """As if rounding and convolutions' workspaces kept their share at another batch; those of products stay."""
         if self.grown is None or not memory.allocated_bytes or self.form.gpus > 1:
             return None
-        room = ROUNDED * FILLED * usable_bytes(spec) * self.trace.peak_bytes / memory.allocated_bytes
+        kept = min(blas_bytes(self.columns, spec), memory.allocated_bytes - 1)
+        share = min(1.0, self.trace.peak_bytes / (memory.allocated_bytes - kept))
+        room = ROUNDED * (FILLED * usable_bytes(spec) - kept) * share
         found, batch = largest_batch(self.grown, room), self.trace.workload.batch
         if found is None:
             return None
