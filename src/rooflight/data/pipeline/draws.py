@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +65,10 @@ def draw_words(
 def load_draws(path: Path) -> Draws:
     """Draws from a file that `Draws.save` wrote. raises DataError if it is none."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             epoch, seed = map(int, file["at"])
             count = sum(name.startswith("words_") for name in file.files)
             drawn = tuple(file[f"words_{index}"] for index in range(count))
             return Draws(ids=file["ids"], epoch=epoch, seed=seed, words=drawn, pipeline=str(file["pipeline"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} holds no draws ({error}).") from None

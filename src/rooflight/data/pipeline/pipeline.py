@@ -150,7 +150,12 @@ class Pipeline:
     def _compiled(self, draws: Draws, sizes: Any) -> tuple[Compiler, tuple[Parameters, ...]]:
         if draws.pipeline != self.sha256:
             raise ConfigError("these draws were made for another pipeline. Try drawing again.")
-        whole = np.broadcast_to(np.asarray(sizes, np.int64), (len(draws), 2))
+        sizes = np.asarray(sizes, np.int64)
+        if sizes.ndim == 2 and len(sizes) != len(draws):
+            raise ShapeError(f"{len(sizes)} images and draws of {len(draws)} samples: there must be as many of each.")
+        if (sizes < 1).any():
+            raise ShapeError("an image without a pixel: its height or width is 0.")
+        whole = np.broadcast_to(sizes, (len(draws), 2))
         compiler = Compiler(whole)
         found = []
         for op, words in zip(self.operations, draws.words, strict=True):
