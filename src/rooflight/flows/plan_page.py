@@ -25,4 +25,7 @@ def page_of_saved(document: Path, path: Path) -> Path:
     """The page of what `plan --json` printed into a file. Raises ConfigError if it is no plan."""
     if not document.is_file():
         raise ConfigError(f"{document}: no such file. Try rooflight plan MODEL --json > {document}.")
-    return write_plan_page(read_json(Plan, document), path)
+    found = read_json(Plan, document)
+    if any(row.step_seconds <= 0 or row.samples_per_second <= 0 for row in found.estimates):
+        raise ConfigError(f"{document} holds a step of no time. Try rooflight plan MODEL --json > {document}.")
+    return write_plan_page(found, path)
