@@ -179,7 +179,8 @@ class Sweep:
 def _bound_by(one: Step, shared: Shared | None, form: Parallel) -> str:
     """The network, where a GPU waits longer for others than for any engine of its own."""
     waits = sum(shared.waiting.values()) if shared else 0.0
-    own = max(one.by_bound.values()) * form.micro_batches / form.pipeline
+    longest = one.host_seconds if one.host_seconds > one.gpu_seconds else max(one.by_bound.values())
+    own = longest * form.micro_batches / form.pipeline
     return "network" if waits > own else one.bound_by
 
 
