@@ -54,6 +54,7 @@ def saved(config: PlanConfig) -> Traced:
     held = whole.workload
     _check(config, "task", None if config.task == "train" else config.task, held.task)
     _check(config, "dtype", None if config.dtype == "auto" else config.dtype, held.dtype)
+    _check_traced_with(config, held, alone=form.gpus == 1)
     run = replace(
         held,
         channels_last=held.channels_last or config.channels_last,
@@ -80,11 +81,28 @@ def every_batch(config: PlanConfig, dtype: str) -> Trace | TraceFamily:
     return whole if agreed.not_affine else agreed
 
 
+def _check_traced_with(config: PlanConfig, held: Workload, *, alone: bool) -> None:
+    """Raise ConfigError for a flag that changes what is traced, and asks for another step than the one that was."""
+    plain = PlanConfig()
+    size = held.input_shape[-1]
+    for name, asked, has in (
+        ("parameter-dtype", None if config.parameter_dtype == "auto" else config.parameter_dtype, held.parameter_dtype),
+        ("optimizer", None if config.optimizer == "auto" else config.optimizer, held.optimizer),
+        ("seq-len", config.seq_len, size if len(held.input_shape) == 1 else None),
+        ("image-size", config.image_size, None if len(held.input_shape) == 1 else size),
+        ("checkpointing", config.checkpointing or None, held.checkpointing),
+        ("accumulation", config.accumulation if alone and config.accumulation > 1 else None, held.accumulation),
+        ("trainable", None if config.trainable == plain.trainable else config.trainable, held.trainable),
+        ("generation", config.generation, held.generation),
+    ):
+        _check(config, name, asked, has)
+
+
 def _check(config: PlanConfig, name: str, asked: object, held: object) -> None:
     if asked is not None and asked != held:
         raise ConfigError(
-            f"the trace in {config.model} is of {name} {held}, asked was {asked}. Trace the model again with --{name} "
-            f"{asked}."
+            f"the trace in {config.model} is of {name} {held}, asked was {asked}. Trace the model again with --{name}"
+            f"{'' if asked is True else f' {asked}'}."
         )
 
 
