@@ -95,7 +95,7 @@ def test_the_whole_catalogue_without_torch(file: Path, from_stdin: bool) -> None
         ({"optimizer": "sgd"}, "is of optimizer adam, asked was sgd"),
         (
             {"checkpointing": True},
-            "is of checkpointing False, asked was True. Trace the model again with --checkpointing.",
+            "checkpointing False, asked was True. Trace the model again with --checkpointing.",
         ),
         ({"accumulation": 2}, "is of accumulation 1, asked was 2"),
         ({"trainable": "head"}, "is of trainable all, asked was head"),
@@ -145,3 +145,8 @@ def test_scaling_of_the_trace_of_one_batch(file: Path, tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps(json.loads(file.read_text())["base"]))
     with pytest.raises(ConfigError, match="--scaling needs a trace of every batch"):
         plan(PlanConfig(model=str(tmp_path / "one.json"), gpu=GPUS[:1], scaling="1..2"))
+
+
+def test_a_training_step_generates_nothing() -> None:
+    with pytest.raises(ConfigError, match=r"--generation decode is inference\. Try it with --task infer"):
+        plan(PlanConfig(gpu=GPUS, generation="decode"))

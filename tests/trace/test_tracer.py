@@ -324,6 +324,6 @@ def test_clear_errors() -> None:
 
 def test_a_model_without_weights_has_nothing_to_train() -> None:
     workload = Workload(model="plain", task="train", batch=2, input_shape=(3, 8, 8), dtype="float32", optimizer="adam")
-    with pytest.raises(TraceError, match="plain has no weights to train. Try --task infer."):
+    with pytest.raises(TraceError, match=r"plain has no weights to train\. Try --task infer."):
         trace(lambda: nn.Sequential(nn.Flatten(), nn.ReLU()), workload)
     assert trace(lambda: nn.Flatten(), replace(workload, task="infer", optimizer=None)).parameters == 0

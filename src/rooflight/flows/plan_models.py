@@ -133,6 +133,8 @@ def trace_of(recipe: Recipe, workload: Workload) -> Trace:
 
 def gpu_workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
     """The settings as a workload. Weights are float32 to train and, to infer, of the products' dtype."""
+    if config.generation is not None and config.task == "train":
+        raise ConfigError(f"--generation {config.generation} is inference. Try it with --task infer.")
     weights = config.parameter_dtype
     if weights == "auto":
         weights = "float32" if config.task == "train" or dtype == "tfloat32" else dtype  # type: ignore[assignment]
