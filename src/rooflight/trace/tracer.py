@@ -137,6 +137,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Copying a layer asks for its address; without memory there is none, and torch warns and clones it.
             warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
+            warnings.filterwarnings("ignore", category=FutureWarning)  # of a model's library to its authors
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fused)
