@@ -1,9 +1,11 @@
 """A saved trace is enough to plan: the same figures, without torch."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,3 +93,66 @@ def test_the_whole_catalogue_without_torch(file: Path, from_stdin: bool) -> None
     )
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["estimates"]) > 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"optimizer": "sgd"}, "is of optimizer adam, asked was sgd"),
+        (
+            {"checkpointing": True},
+            "checkpointing False, asked was True. Trace the model again with --checkpointing.",
+        ),
+        ({"accumulation": 2}, "is of accumulation 1, asked was 2"),
+        ({"trainable": "head"}, "is of trainable all, asked was head"),
+        ({"generation": "decode"}, "is of generation None, asked was decode"),
+        ({"seq_len": 5}, "is of seq-len None, asked was 5"),
+        ({"image_size": 32}, "is of image-size 28, asked was 32"),
+        ({"parameter_dtype": "bfloat16"}, "is of parameter-dtype float32, asked was bfloat16"),
+    ],
+)
+def test_a_flag_that_changes_the_trace_is_not_left_out_in_silence(
+    file: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        plan(PlanConfig(model=str(file), gpu=GPUS, **changes))
+
+
+def test_the_flags_it_was_traced_with_are_taken(file: Path) -> None:
+    plan(PlanConfig(model=str(file), gpu=GPUS, optimizer="adam", image_size=28, parameter_dtype="float32"))
+
+
+@pytest.mark.parametrize("key", ["op_growth", "lifetime_growth", "samples"])
+def test_a_document_that_does_not_say_how_each_number_grows(file: Path, tmp_path: Path, key: str) -> None:
+    plain = json.loads(file.read_text())
+    plain[key] = 0 if key == "samples" else plain[key][:5]
+    (tmp_path / "part.json").write_text(json.dumps(plain))
+    with pytest.raises(ConfigError, match="does not say of each"):
+        plan(PlanConfig(model=str(tmp_path / "part.json"), gpu=GPUS))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"interleave": 2}, {"sequence_parallel": True}, {"shard": "parameters"}, {"shard_group": 2}]
+)
+def test_one_gpu_shares_nothing(file: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="is for several GPUs, and there is one"):
+        plan(PlanConfig(model=str(file), gpu=GPUS, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"tensor": 2}, {"pipeline": 2}, {"shard": "optimizer"}, {"samples": 9}, {"accumulation": 2}]
+)
+def test_scaling_leaves_out_no_flag_in_silence(file: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="is for one form; --scaling tries them all"):
+        plan(PlanConfig(model=str(file), gpu=GPUS[:1], scaling="1..2", **changes))
+
+
+def test_scaling_of_the_trace_of_one_batch(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(json.dumps(json.loads(file.read_text())["base"]))
+    with pytest.raises(ConfigError, match="--scaling needs a trace of every batch"):
+        plan(PlanConfig(model=str(tmp_path / "one.json"), gpu=GPUS[:1], scaling="1..2"))
+
+
+def test_a_training_step_generates_nothing() -> None:
+    with pytest.raises(ConfigError, match=r"--generation decode is inference\. Try it with --task infer"):
+        plan(PlanConfig(gpu=GPUS, generation="decode"))

@@ -134,3 +134,13 @@ def test_a_decode_step_is_told_in_tokens_with_the_host_and_without(tmp_path: Pat
     said = " ".join(text(report).split())
     assert "tokens/s over 8 streams" in said
     assert "CUDA graph" in said
+
+
+def test_what_waits_for_the_host_is_not_said_to_wait_for_memory_or_the_network(saved: str) -> None:
+    alone, shared = of(saved, batch=4).answer, of(saved, batch=4, gpus=4096).answer
+    scaled = of(saved, batch=4, scaling="1..1").answer
+    assert isinstance(alone, Plan)
+    assert isinstance(shared, Plan)
+    assert isinstance(scaled, ScalingPlan)
+    bounds = [alone.estimates[0].bound_by, shared.estimates[0].bound_by, scaled.curves[0].strong[0].limited_by]
+    assert bounds == ["launch"] * 3

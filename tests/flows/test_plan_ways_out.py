@@ -110,3 +110,12 @@ def test_the_peak_says_when_and_what(answer: Plan, config: PlanConfig) -> None:
 @pytest.mark.parametrize(("batch", "most", "parts"), [(64, 64, 2), (64, 20, 4), (60, 20, 3), (7, 3, 7), (8, 0, None)])
 def test_fewest_equal_micro_batches(batch: int, most: int, parts: int | None) -> None:
     assert _parts(batch, most) == parts
+
+
+def test_where_no_change_alone_is_enough_several_are_tried_together() -> None:
+    report = plan(PlanConfig(model="hf:gpt2", batch=8, seq_len=1024, gpu=("GeForce GTX 1050 2GB",), dtype="float32"))
+    answer = report.answer
+    assert isinstance(answer, Plan)
+    together = [way.flags for way in answer.ways_out if way.fits]
+    assert together
+    assert all(flags.startswith("--batch 1 --checkpointing") for flags in together)

@@ -1,6 +1,7 @@
 """A trained run in use: predict, export, report."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rooflight.core.codec import to_json
 from rooflight.core.errors import ConfigError, DataError
+from rooflight.core.plans import PlanConfig
 from rooflight.core.runs import TrainResult
 from rooflight.flows.export import Exported, export
+from rooflight.flows.plan import plan
 from rooflight.flows.predict import Predictions, predict
 from rooflight.flows.report import Page, report
 
@@ -110,6 +114,14 @@ def test_report_shows_run_and_exports(trained: TrainResult, tmp_path: Path) -> N
     assert f"{trained.evaluation.accuracy * 100:.1f}" in content
     with pytest.raises(ConfigError, match="holds no finished run"):
         report(tmp_path)
+
+
+def test_a_plan_of_no_time_has_no_page(tmp_path: Path) -> None:
+    made = to_json(plan(PlanConfig(gpu=("H100 SXM5 80GB",))).answer)
+    document = tmp_path / "plan.json"
+    document.write_text(re.sub(r'"step_seconds": [^,]+', '"step_seconds": 0', made))
+    with pytest.raises(ConfigError, match="holds a step of no time"):
+        report(document)
 
 
 def test_a_checkpoint_that_was_tampered_with_is_refused(trained: TrainResult, tmp_path: Path, pictures: Path) -> None:

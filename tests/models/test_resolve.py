@@ -121,3 +121,16 @@ def test_a_function_in_a_file(tmp_path: Path) -> None:
 def test_a_wrong_name_is_answered_with_the_nearest(name: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         resolve(name)
+
+
+@pytest.mark.parametrize("text", ["import no_such_package", "def (", "raise SystemExit(3)", "1 / 0"])
+def test_a_file_that_does_not_run_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "net.py").write_text(text)
+    with pytest.raises(ConfigError, match=r"net\.py cannot be run: "):
+        resolve(f"{tmp_path / 'net.py'}:build", (3, 8, 8))
+
+
+def test_a_function_that_wants_arguments(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("def build(width):\n    return width\n")
+    with pytest.raises(ConfigError, match=r"is called without arguments, and it wants some: .*'width'"):
+        resolve(f"{tmp_path / 'net.py'}:build", (3, 8, 8)).build()

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from rooflight.core.parallel import Parallel
 from rooflight.core.plans import LeftOut, Plan, TraceSummary
 from rooflight.core.types import Estimate, GpuSpec, Vendor, Workload
 from rooflight.report.axes import log_ticks
@@ -126,6 +127,13 @@ def test_roofline_of_the_catalogues_gpus_that_fit() -> None:
     assert "Small" not in legend
     # 10¹² FLOPs over 64 / 2000 s are 31.3 TFLOP/s; 100 FLOPs per byte at 2 TB/s would be 200, the peak is 100.
     assert "31.2 TFLOP/s, 31 % of what arithmetic allows" in legend
+
+
+def test_a_point_under_a_roof_is_of_one_gpu() -> None:
+    form = Parallel(tensor=2, pipeline=4, micro_batches=4)
+    shared = replace(PLAN, workload=replace(PLAN.workload, parallel=form))
+    legend = read(plan_page(shared, SPECS)).all("section", id="roofline")[0].all("ul")[0].words()
+    assert "15.6 TFLOP/s, 16 % of what arithmetic allows" in legend  # four micro-batches of an eighth of the step each
 
 
 def test_a_roof_is_the_lower_of_its_two_ceilings() -> None:

@@ -331,3 +331,10 @@ def test_a_library_that_renames_something_says_nothing(recwarn: pytest.WarningsR
 
     trace(lambda: Renamed(4, 2), Workload(model="renamed", task="infer", batch=2, input_shape=(4,), dtype="float32"))
     assert not [each for each in recwarn if each.category is FutureWarning]
+
+
+def test_a_model_without_weights_has_nothing_to_train() -> None:
+    workload = Workload(model="plain", task="train", batch=2, input_shape=(3, 8, 8), dtype="float32", optimizer="adam")
+    with pytest.raises(TraceError, match=r"plain has no weights to train\. Try --task infer."):
+        trace(lambda: nn.Sequential(nn.Flatten(), nn.ReLU()), workload)
+    assert trace(lambda: nn.Flatten(), replace(workload, task="infer", optimizer=None)).parameters == 0

@@ -56,12 +56,30 @@ def find_published(name: str) -> GpuSpec:
 
 def nearest_names(name: str) -> str:
     """A hint: the entries that share most words with the name, or are spelt alike."""
-    wanted = {word for word in _words(name) if not OPTIONAL.fullmatch(word)}
-    shared = {spec.name: len(wanted & set(_words(spec.name))) for spec in catalogue()}
+    if close := _spelt_together(name):
+        return f"Did you mean {_either(close)}? rooflight info --catalogue lists all {len(catalogue())}."
+    apart = re.sub(r"\b(rtx|gtx|rx|arc|tesla|geforce)(?=\d)", r"\1 ", name.casefold())
+    wanted = {word for word in _words(apart) if not OPTIONAL.fullmatch(word)}
+    numbers = {word for word in wanted if re.search(r"\d", word)}  # "4090 Ti" is nearer to a 4090 than to a 1050 Ti
+    shared = {spec.name: _weight(wanted, spec) + _weight(numbers, spec) for spec in catalogue()}
     most = max(shared.values())
     near = [known for known, count in shared.items() if count == most][:8] if most else _spelt_alike(wanted)
     hint = f"Did you mean {_either(near)}? " if near else ""
     return f"{hint}rooflight info --catalogue lists all {len(catalogue())}."
+
+
+def _weight(wanted: set[str], spec: GpuSpec) -> int:
+    return len(wanted & set(_words(spec.name)))
+
+
+def _spelt_together(name: str) -> list[str]:
+    """Entries that hold the name when nothing but letters and digits counts: "RTX4090", "H100SXM"."""
+    wanted = _letters(name)
+    return [spec.name for spec in catalogue() if len(wanted) > 3 and wanted in _letters(spec.name)][:8]
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
 def _spelt_alike(wanted: set[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import math
 import tomllib
 import typing
 from collections.abc import Callable
@@ -44,6 +45,9 @@ def with_fields(config: type, *, positional: str) -> Callable[[Callable[..., Any
 
 def resolve(config: type, given: dict[str, Any], file: Path | None) -> Any:
     """Defaults, then the file's keys, then the flags. Raises ConfigError for an unknown key, naming the nearest."""
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{name.replace('_', '-')} {value:g}: it must be a finite number.")
     settings = _read(file) if file else {}
     what = str(file) if file else "the configuration"
     return from_plain(config, {**settings, **to_plain(given)}, what=what)

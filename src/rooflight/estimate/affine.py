@@ -19,6 +19,13 @@ class TraceFamily:
     lifetime_growth: tuple[int, ...]  # of each block: bytes
     not_affine: tuple[str, ...] = ()  # what the third trace had otherwise; empty: every batch is exact
 
+    def __post_init__(self) -> None:
+        ops = [len(numbers) for numbers in _numbers(self.base.ops)]
+        if self.samples < 1 or ops != list(map(len, self.op_growth)):
+            raise ConfigError("the trace of every batch does not say of each operator how it grows. Trace again.")
+        if len(self.lifetime_growth) != len(self.base.lifetimes):
+            raise ConfigError("the trace of every batch does not say of each block how it grows. Trace again.")
+
 
 def family(small: Trace, large: Trace, check: Trace) -> TraceFamily:
     """The family of three traces that differ in their batch alone; the third tells whether two were enough.

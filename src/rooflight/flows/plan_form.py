@@ -19,6 +19,14 @@ def form_of(config: PlanConfig) -> Parallel:
             f"Try --gpus {whole * max(1, config.gpus // whole)}."
         )
     if config.gpus == 1:
+        for flag, given in (
+            ("--interleave", config.interleave > 1),
+            ("--sequence-parallel", config.sequence_parallel),
+            ("--shard", config.shard != "none"),
+            ("--shard-group", config.shard_group is not None),
+        ):
+            if given:
+                raise ConfigError(f"{flag} is for several GPUs, and there is one. Try it with --gpus 8.")
         return Parallel()  # micro-batches of one GPU are in its trace
     return Parallel(
         data=config.gpus // whole,

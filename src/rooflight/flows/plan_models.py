@@ -52,9 +52,9 @@ def saved(config: PlanConfig) -> Traced:
         whole, other = from_plain(Trace, plain, what=what), None
         _check(config, "batch", batch, whole.workload.batch)
     held = whole.workload
-    _check_settings(config, held)
     _check(config, "task", None if config.task == "train" else config.task, held.task)
     _check(config, "dtype", None if config.dtype == "auto" else config.dtype, held.dtype)
+    _check_settings(config, held)
     run = replace(
         held,
         channels_last=held.channels_last or config.channels_last,
@@ -134,6 +134,8 @@ def trace_of(recipe: Recipe, workload: Workload) -> Trace:
 
 def gpu_workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
     """The settings as a workload. Weights are float32 to train and, to infer, of the products' dtype."""
+    if config.generation is not None and config.task == "train":
+        raise ConfigError(f"--generation {config.generation} is inference. Try it with --task infer.")
     weights = config.parameter_dtype
     if weights == "auto":
         weights = "float32" if config.task == "train" or dtype == "tfloat32" else dtype  # type: ignore[assignment]

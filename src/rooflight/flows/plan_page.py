@@ -34,4 +34,7 @@ def page_of_saved(document: Path, path: Path) -> Path:
         raise ConfigError(
             f"{document} is {other}, and a page shows a plan. Try what rooflight plan MODEL --json prints."
         )
-    return write_plan_page(from_plain(Plan, plain, what=str(document)), path)
+    found = from_plain(Plan, plain, what=str(document))
+    if any(row.step_seconds <= 0 or row.samples_per_second <= 0 for row in found.estimates):
+        raise ConfigError(f"{document} holds a step of no time. Try rooflight plan MODEL --json > {document}.")
+    return write_plan_page(found, path)

@@ -33,6 +33,7 @@ def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
     from rooflight.estimate.shares import load_shares
 
     first, last = _range(config.scaling or "")
+    _refuse_forms(config)
     specs = named(config)
     if not specs:
         raise ConfigError("--scaling needs to know which GPU: add --gpu NAME.")
@@ -70,13 +71,24 @@ def _range(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
+def _refuse_forms(config: PlanConfig) -> None:
+    """Raise ConfigError for a flag that the search chooses itself, or that it would leave out in silence."""
+    plain = PlanConfig()
+    names = ("tensor", "pipeline", "interleave", "sequence_parallel", "shard", "shard_group", "accumulation", "samples")
+    for name in names:
+        if getattr(config, name) != getattr(plain, name):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is for one form; --scaling tries them all. Leave out one of the two."
+            )
+
+
 def _traced(config: PlanConfig, dtype: str) -> Traced:
     """One replica's micro-batch at two sizes; a saved trace must be one of every batch."""
     if is_saved(config.model):
-        step = saved(replace(config, batch=TRACED[1], gpus=1))
+        step = saved(replace(config, batch=None, gpus=1))
         if step.other is None:
             raise ConfigError(f"--scaling needs a trace of every batch; {config.model} is of one alone.")
-        return step
+        return saved(replace(config, batch=TRACED[1], gpus=1))
     recipe = find_recipe(config)
     one = replace(gpu_workload(replace(config, gpus=1, accumulation=1), recipe, dtype), parallel=Parallel())
     small, large = (trace_of(recipe, replace(one, batch=batch)) for batch in TRACED)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rooflight.core.errors import RooflightError
-from rooflight.core.plans import Plan, PlanConfig, WayOut
+from rooflight.core.plans import BATCH, Plan, PlanConfig, WayOut
 from rooflight.core.units import show_bytes, show_percent
 from rooflight.flows.plan_form import form_of
 from rooflight.flows.plan_models import Traced, is_saved, optimizer_of, traced
@@ -36,11 +36,13 @@ def ways_out(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequenc
     largest = max(found, key=lambda swept: swept.spec.memory_bytes)
     dtype = plan.workload.dtype
     ways = []
-    for change in (*_same_training(plan, config, largest), *_other_training(plan, config)):
+    for change in (*_same_training(plan, config, largest), *_other_training(config)):
         with suppress(RooflightError):  # no block repeats, no linear layer takes an adapter
             ways.append(_worked_out(change, traced(change.config, dtype, alone=True), largest))
     if plan.workload.task == "train" and config.gpus == 1:
         ways += [*_accumulated(plan, config, largest), *_sharded(config, dtype, largest)]
+        if not any(way.fits for way in ways):  # none alone is enough
+            ways += _together(config, dtype, largest)
     return tuple(sorted(ways, key=lambda way: (not way.fits, way.time_ratio)))
 
 
@@ -91,9 +93,9 @@ def _same_training(plan: Plan, config: PlanConfig, largest: Swept) -> Iterator[_
         yield _Change(flags="--checkpointing", config=replace(config, checkpointing=True))
 
 
-def _other_training(plan: Plan, config: PlanConfig) -> Iterator[_Change]:
+def _other_training(config: PlanConfig) -> Iterator[_Change]:
     """What is learnt, or how, is another."""
-    if plan.workload.task != "train":
+    if config.task != "train":
         return
     optimizer = optimizer_of(config) or ""
     if small := EIGHT_BIT.get(optimizer.removesuffix("-foreach")):
@@ -135,6 +137,20 @@ def _accumulated(plan: Plan, config: PlanConfig, largest: Swept) -> list[WayOut]
     return [replace(way, step_seconds=seconds, samples_per_second=rate, time_ratio=ratio)]
 
 
+def _together(config: PlanConfig, dtype: str, largest: Swept) -> list[WayOut]:
+    """One sample at a time with checkpointing; that with a small optimizer, with adapters, on several GPUs."""
+    least = replace(config, batch=1, accumulation=1, checkpointing=True)
+    flags = "--batch 1 --checkpointing"
+    plain = _Change(flags=flags, config=least, not_the_same="fewer samples a step")
+    ways = []
+    for change in (plain, *(replace(more, flags=f"{flags} {more.flags}") for more in _other_training(least))):
+        with suppress(RooflightError):
+            ways.append(_worked_out(change, traced(change.config, dtype, alone=True), largest))
+    with suppress(RooflightError):
+        ways += [replace(way, flags=f"{flags} {way.flags}") for way in _sharded(least, dtype, largest)]
+    return ways
+
+
 def _sharded(config: PlanConfig, dtype: str, largest: Swept) -> list[WayOut]:
     """Weights, gradients and optimizer state in parts, on the fewest GPUs that hold the step; [] if none do.
 
@@ -146,7 +162,7 @@ def _sharded(config: PlanConfig, dtype: str, largest: Swept) -> list[WayOut]:
         change = _Change(
             flags=f"--gpus {gpus} --shard parameters",
             config=more,
-            not_the_same=f"{gpus} times as many samples a step",
+            not_the_same=f"{gpus * (config.batch or BATCH)} samples a step",
         )
         step = step or traced(more, dtype, alone=True)  # one rank's step is the same however many there are
         work = replace(step.whole.workload, parallel=form_of(more))

@@ -1,6 +1,7 @@
 """The user's own model: a function in a Python file."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
@@ -21,7 +22,11 @@ def recipe(path: str, function: str, input_shape: tuple[int, ...] | None = None)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        reason = (str(error) or type(error).__name__).partition("\n")[0].rstrip(".")
+        raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {reason}. Try python {path}.") from error
     build = getattr(module, function, None)
     if not callable(build):
         raise ConfigError(f"{path} has no function {function!r}.{nearest(function, _functions(vars(module)))}")
@@ -32,7 +37,7 @@ def recipe(path: str, function: str, input_shape: tuple[int, ...] | None = None)
         )
     return Recipe(
         name=f"{path}:{function}",
-        build=lambda: _module(build(), path, function),
+        build=lambda: _module(_built(build, path, function), path, function),
         input_shape=tuple(shape),
         make_input=token_batch if len(shape) == 1 else image_batch,
     )
@@ -40,6 +45,17 @@ def recipe(path: str, function: str, input_shape: tuple[int, ...] | None = None)
 
 def _functions(scope: dict[str, object]) -> list[str]:
     return [name for name, value in scope.items() if callable(value) and not name.startswith("_")]
+
+
+def _built(build: Callable[[], object], path: str, function: str) -> object:
+    try:
+        return build()
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not what it does
+            raise ConfigError(
+                f"{path}:{function} is called without arguments, and it wants some: {error}. Try a function around it."
+            ) from error
+        raise
 
 
 def _module(built: object, path: str, function: str) -> nn.Module:

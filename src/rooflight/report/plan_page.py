@@ -128,6 +128,8 @@ def _scatters(found: Sequence[_Gpu]) -> Markup | None:
 def _roofline(plan: Plan, found: Sequence[_Gpu]) -> Markup | None:
     """The first GPU of the ranking that fits of each architecture, under its published dense peaks."""
     dtype, intensity = plan.workload.dtype, plan.trace.flops / max(plan.trace.bytes, 1)
+    form = plan.workload.parallel
+    flops = plan.trace.flops * form.micro_batches / (form.tensor * form.pipeline)  # of one GPU
     first: dict[str, Roof] = {}
     for each in found:
         if each.spec and each.estimate.fits and dtype in each.spec.flops_per_second:
@@ -135,7 +137,7 @@ def _roofline(plan: Plan, found: Sequence[_Gpu]) -> Markup | None:
                 name=each.estimate.gpu,
                 flops_per_second=each.spec.flops_per_second[dtype],
                 bytes_per_second=each.spec.bytes_per_second,
-                reached=plan.trace.flops / each.estimate.step_seconds,
+                reached=flops / each.estimate.step_seconds,
             )
             first.setdefault((each.spec.architecture or each.spec.name).split()[0], roof)
     roofs = list(first.values())[:HUES]

@@ -60,6 +60,8 @@ def trace(
         with _quiet(), torch.random.fork_rng(devices=[]):
             mode = Shapes(allow_non_fake_inputs=True, allow_fallback_kernels=False)
             shapes = without_memory(model, mode, DTYPES[workload.parameter_dtype], workload.channels_last)
+            if workload.task == "train" and not any(weight.requires_grad for weight in shapes.parameters()):
+                raise TraceError(f"{workload.model} has no weights to train. Try --task infer.")
             with mode, CudaOperators() if device == "cuda" else contextlib.nullcontext():
                 ready = prepare(shapes, workload)
                 with recorder:

@@ -233,3 +233,28 @@ def test_a_clip_has_one_draw_for_all_its_frames() -> None:
     mixing = pl.Pipeline([pl.MixUp()])
     with pytest.raises(ConfigError, match="not frames"):
         mixing.apply_clips(clips, mixing.draw([0, 1]))
+
+
+def test_numbers_that_are_none_are_refused() -> None:
+    with pytest.raises(ConfigError, match="finite numbers"):
+        pl.RandomRotation(float("nan"))
+    with pytest.raises(ConfigError, match="std above 0"):
+        pl.Normalize((float("nan"),), (1.0,))
+
+
+def test_as_many_images_as_draws_and_none_without_a_pixel() -> None:
+    pipeline = pl.Pipeline([pl.RandomResizedCrop(8)])
+    draws = pipeline.draw([0, 1])
+    with pytest.raises(ShapeError, match="3 images and draws of 2 samples"):
+        pipeline.apply(torch.zeros(3, 3, 9, 9, dtype=torch.uint8), draws)
+    with pytest.raises(ShapeError, match="without a pixel"):
+        pipeline.apply(torch.zeros(2, 3, 0, 9, dtype=torch.uint8), draws)
+
+
+def test_draws_that_are_cut_off(tmp_path: Path) -> None:
+    draws = pl.Pipeline([pl.RandomResizedCrop(8)]).draw([0, 1])
+    draws.save(tmp_path / "draws.npz")
+    whole = (tmp_path / "draws.npz").read_bytes()
+    (tmp_path / "draws.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="holds no draws"):
+        pl.load_draws(tmp_path / "draws.npz")

@@ -1,6 +1,7 @@
 """Arguments of operations: misspelt ones refused, values checked and brought to one form."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, dataclass_transform
@@ -90,9 +91,11 @@ def angles_of(op: Any, name: str, value: Any, lengths: tuple[int, ...]) -> tuple
     if not isinstance(value, Sequence):
         if value < 0:
             refuse(op, name, value, "a number from 0, or a range")
-        return -float(value), float(value)
-    if len(value) not in lengths:
+        value = (-float(value), float(value))
+    elif len(value) not in lengths:
         refuse(op, name, value, f"a number or {' or '.join(map(str, lengths))} of them")
+    if not all(map(math.isfinite, value)):
+        refuse(op, name, value, "finite numbers")
     return tuple(map(float, value))
 
 

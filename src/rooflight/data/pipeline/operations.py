@@ -1,5 +1,6 @@
 """The operations of a pipeline: torchvision v2's names, argument names and defaults, as plain frozen data."""
 
+import math
 from typing import Literal
 
 from rooflight.data.pipeline.arguments import (
@@ -345,7 +346,8 @@ class Normalize:
 
     def __post_init__(self) -> None:
         keep(self, mean=tuple(map(float, self.mean)), std=tuple(map(float, self.std)))
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3) or min(self.std) <= 0:
+        finite = all(map(math.isfinite, self.mean + self.std))
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3) or not finite or min(self.std) <= 0:
             refuse(self, "mean and std", (self.mean, self.std), "one or three numbers each, std above 0")
 
 

@@ -155,6 +155,8 @@ class Pipeline:
             raise ShapeError(
                 f"the draws are for {len(draws)} images, the batch has {len(given)}. Try drawing again for this batch."
             )
+        if (given < 1).any():
+            raise ShapeError("an image without a pixel: its height or width is 0.")
         whole = np.broadcast_to(given, (len(draws), 2))
         compiler = Compiler(whole)
         found = []
