@@ -56,7 +56,7 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["cnn", "--compare", "T4", "T4"], "two different GPUs"),
         (
             ["cnn", "--gpu", "T4", "--scaling", "1..2", "--page", "x.html"],
-            "leave out --trace-only, --compare and --scaling",
+            "--scaling has an answer of its own",
         ),
         (["torchvision:vgg11", "--image-size", "7", "--gpu", "T4"], "does not run on input (3, 7, 7) at batch 64"),
         (["cnn", "--batch", "65", "--accumulation", "2", "--gpu", "T4"], "does not divide into 2"),

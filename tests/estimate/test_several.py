@@ -249,7 +249,10 @@ def test_weak_scaling_gains_nothing(sharding: str) -> None:
 def test_recomputing_takes_another_forward_pass() -> None:
     form = Parallel(data=8, sharding="parameters")
     plain, again = (of(form, setting=Setting(recomputes=on)).shared.working for on in (False, True))
-    assert 1.15 < again / plain < 1.45
+    # Forward's part of the step, of the host's work or of the GPU's: whichever sets the pace.
+    one = step(TABLE, device(LINKED, SHARES), EAGER, SHARES)
+    backward = min(one.host_backward_seconds / one.host_seconds, one.backward_seconds / one.gpu_seconds)
+    assert 1.15 < again / plain < 2.0 - backward + 0.02
 
 
 # ---------------------------------------------------------------- search

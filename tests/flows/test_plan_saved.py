@@ -106,8 +106,8 @@ def test_the_whole_catalogue_without_torch(file: Path, from_stdin: bool) -> None
         ({"accumulation": 2}, "is of accumulation 1, asked was 2"),
         ({"trainable": "head"}, "is of trainable all, asked was head"),
         ({"generation": "decode"}, "is of generation None, asked was decode"),
-        ({"seq_len": 5}, "is of seq-len None, asked was 5"),
-        ({"image_size": 32}, "is of image-size 28, asked was 32"),
+        ({"seq_len": 5}, "is a trace of samples of (1, 28, 28)"),
+        ({"image_size": 32}, "is a trace of samples of (1, 28, 28)"),
         ({"parameter_dtype": "bfloat16"}, "is of parameter-dtype float32, asked was bfloat16"),
     ],
 )

@@ -91,8 +91,9 @@ def _check_settings(config: PlanConfig, held: Workload) -> None:
     _check(config, "generation", config.generation, held.generation)
     if config.gpus == 1 and config.accumulation > 1:  # of several, micro-batches are the form's
         _check(config, "accumulation", config.accumulation, held.accumulation)
-    for name, value in (("seq-len", config.seq_len), ("image-size", config.image_size)):
-        if value is not None and value != held.input_shape[-1]:
+    of_text = len(held.input_shape) == 1
+    for name, value, meant in (("seq-len", config.seq_len, of_text), ("image-size", config.image_size, not of_text)):
+        if value is not None and (value != held.input_shape[-1] or not meant):
             raise ConfigError(
                 f"--{name} {value}: {config.model} is a trace of samples of {held.input_shape}. Trace the model again "
                 f"with --{name} {value}."

@@ -245,7 +245,7 @@ def test_numbers_that_are_none_are_refused() -> None:
 def test_as_many_images_as_draws_and_none_without_a_pixel() -> None:
     pipeline = pl.Pipeline([pl.RandomResizedCrop(8)])
     draws = pipeline.draw([0, 1])
-    with pytest.raises(ShapeError, match="3 images and draws of 2 samples"):
+    with pytest.raises(ShapeError, match="the draws are for 2 images, the batch has 3"):
         pipeline.apply(torch.zeros(3, 3, 9, 9, dtype=torch.uint8), draws)
     with pytest.raises(ShapeError, match="without a pixel"):
         pipeline.apply(torch.zeros(2, 3, 0, 9, dtype=torch.uint8), draws)
