@@ -244,3 +244,11 @@ def test_the_estimate_lies_in_its_range(found: list[Op]) -> None:
     assert estimate.low < estimate.high
     assert estimate.samples_per_second == pytest.approx(8 / estimate.step_seconds)
     assert sweep.assumptions()
+
+
+def test_a_graph_takes_the_work_off_the_host_and_nothing_off_the_gpu() -> None:
+    columns = table(step_of(*[pointwise(2**20)] * 50))
+    eager, graphed = (step(columns, device(GPU, SHARES), Setting(graphed=on), SHARES) for on in (False, True))
+    assert graphed.gpu_seconds == eager.gpu_seconds
+    assert graphed.host_seconds == pytest.approx(2.5e-6 + 50e-9)
+    assert graphed.gpu_seconds <= graphed.seconds < eager.seconds

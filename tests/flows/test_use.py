@@ -13,10 +13,12 @@ from rooflight.core.codec import to_json
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.plans import PlanConfig
 from rooflight.core.runs import TrainResult
+from rooflight.flows import calibration
 from rooflight.flows.export import Exported, export
 from rooflight.flows.plan import plan
 from rooflight.flows.predict import Predictions, predict
 from rooflight.flows.report import Page, report
+from tests.flows.conftest import ROOF
 
 
 @pytest.fixture
@@ -136,3 +138,21 @@ def test_a_checkpoint_that_was_tampered_with_is_refused(trained: TrainResult, tm
     document.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="UTF-8"):
         predict(run, [pictures / "000-0.png"], device="cpu")
+
+
+def test_predict_stands_beside_its_prediction_where_there_is_a_calibration(
+    trained: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "a.png"
+    Image.new("L", (28, 28), 128).save(picture)
+    monkeypatch.setattr(calibration, "calibrated_roof", lambda *arguments: (ROOF, "round figures"))
+    told = predict(Path(trained.run), (picture,), device="cpu")
+    assert isinstance(told.answer, Predictions)
+    (row,) = told.answer.comparisons
+    assert row.measured > 0 < row.predicted
+    assert row.error == pytest.approx((row.predicted - row.measured) / row.measured)
+    monkeypatch.setattr(calibration, "calibrated_roof", lambda *arguments: (None, "none was made"))
+    told = predict(Path(trained.run), (picture,), device="cpu")
+    assert isinstance(told.answer, Predictions)
+    assert told.answer.comparisons == ()
+    assert "none was made" in told.notes[0]

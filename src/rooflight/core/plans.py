@@ -35,6 +35,7 @@ class PlanConfig:
     image_size: int | None = setting(None, "height and width of an image [default: the model's own]")
     channels_last: bool = setting(False, "images and convolutions in channels last; the classic ones always are")
     compile: bool = setting(False, "under torch.compile")
+    cuda_graphs: bool = setting(False, "the step replayed as one CUDA graph: the host issues it at once")
     checkpointing: bool = setting(False, "keep a block's input alone and run it again in backward")
     accumulation: int = setting(1, "micro-batches that a step's batch goes through in")
     trainable: Literal["all", "head", "lora"] = setting("all", "what is trained")

@@ -251,6 +251,7 @@ class Workload:
     lora_rank: int = 8  # with trainable "lora"
     generation: Generation | None = None  # a language model with a key-value cache; None: a plain forward pass
     compiled: bool = False  # by torch.compile; a trace is the same either way
+    graphed: bool = False  # the step replayed as one CUDA graph, which the host issues at once
     parallel: Parallel = Parallel()  # how GPUs share a step; batch is one micro-batch of one replica
 
     @property

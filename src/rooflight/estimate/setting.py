@@ -14,6 +14,7 @@ class Setting:
     slow_host          how much longer this host takes to issue an operator than the usual one
     slow_gpu           how much longer this card takes than its data sheet lets expect: its cooling, its power limit
     recomputes         backward runs forward once more: activation checkpointing of every block
+    graphed            the step is one CUDA graph, which the host issues at once
     waits              the host waits for every step before it begins the next, as a benchmark does that times each
     host_input_bytes   what the step copies from the host before it starts: a batch that was not put on the device
     """
@@ -21,6 +22,7 @@ class Setting:
     channels_last: bool = False
     tf32: Literal["none", "convolutions", "all"] = "convolutions"
     compiled: bool = False
+    graphed: bool = False
     slow_host: float = 1.0
     slow_gpu: float = 1.0
     recomputes: bool = False

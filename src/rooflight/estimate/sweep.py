@@ -208,8 +208,12 @@ def _assumptions(trace: Trace, setting: Setting, shares: Shares, form: Parallel)
         "operators differ by half",
         f"memory is what tensors and workspaces take of the allocator; it fits up to {show_percent(FILLED)} of what "
         "driver and context leave",
-        "power is a model of TDP and of what bounds the step, not fitted to measurements",
+        "power is idle draw, arithmetic and bytes by public figures, held at the TDP; not fitted to measurements",
     ]
+    if setting.graphed:
+        lines.append(
+            "a CUDA graph takes the host 2.5 µs and 1 ns a kernel (NVIDIA's figure); no run with one was fitted"
+        )
     if form.gpus > 1:
         lines.append(
             f"{form.gpus} GPUs: {words(form)}; collectives by NCCL's model, over the links and adapters that such GPUs "

@@ -127,6 +127,7 @@ def setting_of(workload: Workload) -> Setting:
     return Setting(
         channels_last=workload.channels_last,
         compiled=workload.compiled,
+        graphed=workload.graphed,
         tf32="all" if workload.dtype == "tfloat32" else "convolutions",
     )
 

@@ -59,6 +59,7 @@ def saved(config: PlanConfig) -> Traced:
         held,
         channels_last=held.channels_last or config.channels_last,
         compiled=config.compile,
+        graphed=config.cuda_graphs,
         parallel=form,
     )
     return Traced(whole=replace(whole, workload=run), other=other)
@@ -154,6 +155,7 @@ def gpu_workload(config: PlanConfig, recipe: Recipe, dtype: str) -> Workload:
         trainable=config.trainable,
         generation=config.generation,
         compiled=config.compile,
+        graphed=config.cuda_graphs,
     )
     return shared_workload(workload, form_of(config))
 

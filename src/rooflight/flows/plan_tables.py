@@ -118,7 +118,15 @@ def _of_workload(work: Workload) -> str:
         each = "a micro-batch" if work.parallel.micro_batches > 1 else "all"
         words += [f"{each} of one replica", f"{work.gpus} GPUs: {form_words(work.parallel)}"]
     words += [work.dtype, *filter(None, (work.optimizer,))]
-    words += [word for word, holds in (("channels last", work.channels_last), ("compiled", work.compiled)) if holds]
+    words += [
+        word
+        for word, holds in (
+            ("channels last", work.channels_last),
+            ("compiled", work.compiled),
+            ("CUDA graph", work.graphed),
+        )
+        if holds
+    ]
     words += ["checkpointing"] if work.checkpointing else []
     return ", ".join(words)
 

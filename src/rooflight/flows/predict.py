@@ -11,8 +11,11 @@ from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.runs import Checkpoint, Prediction, Preprocessing
 from rooflight.core.tables import Report, Table
+from rooflight.core.types import Comparison
 from rooflight.core.units import show_percent
 from rooflight.flows.checkpoint import load_run
+from rooflight.flows.compare import comparison_table
+from rooflight.flows.compare_inference import compare_inference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +27,7 @@ class Predictions:
 
     run: str
     predictions: tuple[Prediction, ...]
+    comparisons: tuple[Comparison, ...] = ()  # of a batch through the model, where this device is calibrated
 
 
 def predict(
@@ -55,11 +59,14 @@ def predict(
     with torch.inference_mode(), console.bar("predict", len(files), "images") as advance:
         for start in range(0, len(files), batch):
             some = files[start : start + batch]
-            scores = model(torch.cat([read_image(file, checkpoint.preprocessing) for file in some]).to(where))
+            pixels = torch.cat([read_image(file, checkpoint.preprocessing) for file in some]).to(where)
+            scores = model(pixels)
             found += [name_prediction(str(file), row, checkpoint, top) for file, row in zip(some, scores, strict=True)]
             advance(len(some))
-    answer = Predictions(run=str(run), predictions=tuple(found))
-    return Report(answer=answer, tables=(prediction_table(answer.predictions),))
+    comparisons, told = compare_inference(model, checkpoint, pixels, where)
+    answer = Predictions(run=str(run), predictions=tuple(found), comparisons=comparisons)
+    tables = [prediction_table(answer.predictions), *([comparison_table(comparisons)] if comparisons else [])]
+    return Report(answer=answer, tables=tuple(tables), notes=(told,))
 
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:
