@@ -13,13 +13,12 @@ from rooflight.core.tables import Report, Table
 from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_bytes, show_gibibytes, show_percent, show_seconds
 from rooflight.flows.plan_catalogue import named, pick_dtype, setting_of
-from rooflight.flows.plan_form import batch_of, network_of
+from rooflight.flows.plan_form import MOST_GPUS, batch_of, check_gpus, network_of
 from rooflight.flows.plan_models import Traced, find_recipe, gpu_workload, is_saved, saved, summary, trace_of
 
 if TYPE_CHECKING:
     from rooflight.estimate.scaling import Search, Tried
 
-MOST_GPUS = 8192
 TRACED = (2, 4)  # micro-batches that are traced: every other one follows; of one sample, libraries take other kernels
 COLUMNS = ("GPUs", "form", "micro-batch", "step", "samples/s", "of best", "GiB", "limited by", "waits")
 
@@ -33,6 +32,7 @@ def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
     from rooflight.estimate.shares import load_shares
 
     first, last = _range(config.scaling or "")
+    check_gpus(config)  # whose batch the strong curve has
     _refuse_forms(config)
     specs = named(config)
     if not specs:
