@@ -90,7 +90,7 @@ def test_curves_have_a_point_for_each_number_and_say_why(saved: str) -> None:
         assert (point.flops_per_network_byte is None) == (point.gpus == 1)
     said = text(report)
     assert "FLOP per byte sent" in said
-    assert "fastest of" in said
+    assert "forms that fit" in " ".join(said.split())
     assert json.loads(to_json(answer))["curves"][0]["gpu"] == H100
 
 
@@ -123,6 +123,15 @@ def test_more_gpus_than_a_machine_has_are_several_machines(saved: str, gpus: int
     words = " ".join(text(of(saved, gpus=gpus, batch=4)).split())
     assert said in words
     assert "should bear 10.1 kW (34,393 BTU/h), " + ("power" if gpus == 8 else "of all") in words
+
+
+def test_the_plainest_form_of_those_as_fast_is_taken_and_said(saved: str) -> None:
+    answer = of(saved, scaling="8..8", batch=8).answer
+    assert isinstance(answer, ScalingPlan)
+    point = answer.curves[0].weak[0]
+    assert (point.form.tensor, point.form.pipeline, point.form.sharding) == (1, 1, "none")
+    assert "forms that fit" in point.reason
+    assert any("of forms within 3 % of the fastest, the plainest" in line for line in answer.assumptions)
 
 
 def test_a_slower_network_is_not_faster(saved: str) -> None:

@@ -151,7 +151,9 @@ def _limit(best: Tried) -> str:
 
 
 def _reason(found: list[Tried]) -> str:
-    """Why this form: what it is better than."""
+    """Why this form: what it is better than, or as good as and plainer."""
+    from rooflight.estimate.scaling import AS_FAST
+
     best = found[0]
     plain = [each for each in found if each.form.tensor == each.form.pipeline == 1 and each.form.sharding == "none"]
     fits = "" if plain or best.form.gpus == 1 else "a whole copy does not fit one GPU; "
@@ -159,6 +161,11 @@ def _reason(found: list[Tried]) -> str:
         return f"{fits}the only form that fits"
     second = found[1]
     slower = second.shared.seconds / best.shared.seconds - 1
+    if slower < 0:
+        return (
+            f"{fits}the plainest of {len(found)} forms that fit, within {show_percent(AS_FAST - 1)} of the fastest: "
+            f"{words(second.form)} takes {show_percent(-slower)} less"
+        )
     return f"{fits}fastest of {len(found)} forms that fit; {words(second.form)} takes {show_percent(slower)} longer"
 
 
@@ -178,7 +185,7 @@ def _assumed(config: PlanConfig) -> tuple[str, ...]:
     return (
         f"strong: {batch * config.gpus} samples a step for any number of GPUs; weak: {batch} for each GPU",
         "forms tried: data × tensor (inside a machine, sequence parallel) × pipeline, with nothing, the optimizer or "
-        "all weights sharded; micro-batches as large as fit",
+        "all weights sharded; micro-batches as large as fit; of forms within 3 % of the fastest, the plainest",
         "memory is tensors at their peak without the allocator's rounding; collectives by NCCL's model",
     )
 
