@@ -14,9 +14,13 @@ from rooflight.core.plans import Plan, PlanConfig, ScalingPlan
 from rooflight.core.tables import Report, text
 from rooflight.core.types import Trace
 from rooflight.estimate.affine import family
+from rooflight.estimate.scaling import Search
+from rooflight.estimate.setting import Setting
+from rooflight.estimate.shares import load_shares
 from rooflight.flows.plan import plan
 from rooflight.flows.plan_generation import tokens_per_second
-from tests.estimate.decoder import LENGTH, decoder
+from rooflight.flows.plan_scaling import _reason
+from tests.estimate.decoder import LENGTH, LINKED, decoder
 
 H100 = "H100 SXM5 80GB"
 
@@ -128,10 +132,16 @@ def test_more_gpus_than_a_machine_has_are_several_machines(saved: str, gpus: int
 def test_the_plainest_form_of_those_as_fast_is_taken_and_said(saved: str) -> None:
     answer = of(saved, scaling="8..8", batch=8).answer
     assert isinstance(answer, ScalingPlan)
-    point = answer.curves[0].weak[0]
-    assert (point.form.tensor, point.form.pipeline, point.form.sharding) == (1, 1, "none")
-    assert "forms that fit" in point.reason
+    assert answer.curves[0].weak[0].form == Parallel(data=8)
     assert any("of forms within 3 % of the fastest, the plainest" in line for line in answer.assumptions)
+    found = Search(
+        small=decoder(batch=2), large=decoder(batch=4), spec=LINKED, setting=Setting(), shares=load_shares()
+    ).best(8, 64)
+    assert found[0].form == Parallel(data=8)
+    assert found[1].shared.seconds < found[0].shared.seconds
+    reason = _reason(found)
+    assert reason.startswith(f"the plainest of {len(found)} forms that fit, within 3 % of the fastest: data 8, ")
+    assert reason.endswith("% less")
 
 
 def test_a_slower_network_is_not_faster(saved: str) -> None:

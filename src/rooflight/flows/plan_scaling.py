@@ -163,7 +163,7 @@ def _reason(found: list[Tried]) -> str:
     slower = second.shared.seconds / best.shared.seconds - 1
     if slower < 0:
         return (
-            f"{fits}the plainest of {len(found)} forms that fit, within {show_percent(AS_FAST - 1)} of the fastest: "
+            f"{fits}the plainest of {len(found)} forms that fit, within {100 * (AS_FAST - 1):.0f} % of the fastest: "
             f"{words(second.form)} takes {show_percent(-slower)} less"
         )
     return f"{fits}fastest of {len(found)} forms that fit; {words(second.form)} takes {show_percent(slower)} longer"
