@@ -14,8 +14,9 @@ from rooflight.estimate.device import device
 from rooflight.estimate.holding import blocks_of, held, peak_by_role
 from rooflight.estimate.layout import Role, layout
 from rooflight.estimate.overlap import BUCKET_BYTES, FIRST_BUCKET_BYTES, _streams, buckets, reduced_beside, slowed
+from rooflight.estimate.pace import added
 from rooflight.estimate.pipeline import blocks_of_stages
-from rooflight.estimate.scaling import Search, numbers
+from rooflight.estimate.scaling import AS_FAST, Search, numbers
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.several import Several, several, weights_of
 from rooflight.estimate.shares import load_shares
@@ -153,6 +154,13 @@ def test_weights_are_gathered_ahead_and_only_the_first_is_waited_for() -> None:
     assert _streams([20.0] * 3, [40.0] * 3, np.full(3, 1.0), np.full(3, 2.0)) >= 6 * 20 + 3 * 40
 
 
+def test_a_load_that_grows_is_felt_where_the_pass_has_no_room_for_it() -> None:
+    assert added(10.0, 2.0, 10.0) == 2.0
+    assert added(9.0, 2.0, 10.0) == 1.0
+    assert added(3.0, 2.0, 10.0) == 0.0
+    assert added(12.0, 2.0, 10.0) == 2.0  # the host had run ahead of the pass before
+
+
 def test_sharded_weights_are_moved_half_as_much_again() -> None:
     # ZeRO: 2 Ψ for plain data parallel and its stages 1 and 2, 3 Ψ for stage 3, all in values of 4 bytes here
     even = replace(WEIGHTS, gathered=WEIGHTS.reduced)
@@ -162,6 +170,25 @@ def test_sharded_weights_are_moved_half_as_much_again() -> None:
     }
     assert sent["none"] == sent["optimizer"] == pytest.approx(2 * 7 / 8 * WEIGHTS.reduced)
     assert sent["parameters"] == pytest.approx(1.5 * sent["none"])
+
+
+def test_what_a_host_issues_for_shards_is_added_where_the_host_sets_the_pace_and_hidden_where_the_gpu_does() -> None:
+    def beyond(setting: Setting) -> float:
+        alone = step(TABLE, device(LINKED, SHARES), setting, SHARES).seconds
+        return of(Parallel(data=8, sharding="parameters"), setting=setting).shared.working - alone
+
+    each = 3 * 4 * 2 * SHARES["issue_function"]  # four blocks, each gathered twice and scattered once
+    assert beyond(Setting(slow_gpu=1e-3)) == pytest.approx(each, rel=0.02)
+    assert beyond(Setting(slow_gpu=1e-3, slow_host=2.0)) == pytest.approx(2 * each, rel=0.02)
+    assert beyond(Setting(slow_gpu=10.0)) < 0  # and an eighth of the optimizer's work
+
+
+def test_sharded_weights_are_not_faster_than_whole_ones_while_the_host_sets_the_pace() -> None:
+    for data in (2, 8, 64):
+        plain = of(Parallel(data=data)).shared.seconds
+        assert of(Parallel(data=data, sharding="parameters")).shared.seconds > plain
+        # the optimizer's own kernels are the GPU's work: a shard of them is shorter
+        assert of(Parallel(data=data, sharding="optimizer")).shared.seconds > 0.99 * plain
 
 
 # ---------------------------------------------------------------- memory
@@ -262,9 +289,13 @@ def search(spec: GpuSpec = LINKED) -> Search:
     return Search(small=decoder(batch=2), large=decoder(batch=4), spec=spec, setting=EAGER, shares=SHARES)
 
 
-def test_the_best_form_is_not_slower_than_any_other_and_does_all_the_samples() -> None:
+def test_the_best_form_is_the_plainest_of_the_fastest_and_does_all_the_samples() -> None:
     found = search().best(8, 64)
-    assert found[0].shared.seconds == min(each.shared.seconds for each in found)
+    fastest = min(each.shared.seconds for each in found)
+    assert found[0].shared.seconds <= AS_FAST * fastest
+    for each in found:
+        plainer = each.mechanisms < found[0].mechanisms
+        assert each.shared.seconds >= (AS_FAST * fastest if plainer else fastest)
     for each in found:
         assert each.samples == 64
         assert each.form.gpus == 8

@@ -14,9 +14,13 @@ from rooflight.core.plans import Plan, PlanConfig, ScalingPlan
 from rooflight.core.tables import Report, text
 from rooflight.core.types import Trace
 from rooflight.estimate.affine import family
+from rooflight.estimate.scaling import Search
+from rooflight.estimate.setting import Setting
+from rooflight.estimate.shares import load_shares
 from rooflight.flows.plan import plan
 from rooflight.flows.plan_generation import tokens_per_second
-from tests.estimate.decoder import LENGTH, decoder
+from rooflight.flows.plan_scaling import _reason
+from tests.estimate.decoder import LENGTH, LINKED, decoder
 
 H100 = "H100 SXM5 80GB"
 
@@ -53,6 +57,8 @@ def test_flags_make_the_form(saved: str) -> None:
         ({"gpus": 8, "accumulation": 3, "batch": 4}, "--batch 4 does not divide into --accumulation 3"),
         ({"gpus": 3, "tensor": 3}, "8 attention heads do not divide among 3"),
         ({"gpus": 2, "pipeline": 2, "shard": "parameters"}, "a pipeline with sharded parameters"),
+        ({"gpus": 8193}, "--gpus 8,193: up to 8,192 are predicted"),
+        ({"gpus": 10**9, "scaling": "1..8"}, "up to 8,192 are predicted"),
         ({"scaling": "8"}, "--scaling 8: two numbers of GPUs"),
         ({"scaling": "8..2"}, "Try --scaling 1..1024"),
         ({"scaling": "1..100000"}, "1 to 8,192"),
@@ -88,7 +94,7 @@ def test_curves_have_a_point_for_each_number_and_say_why(saved: str) -> None:
         assert (point.flops_per_network_byte is None) == (point.gpus == 1)
     said = text(report)
     assert "FLOP per byte sent" in said
-    assert "fastest of" in said
+    assert "forms that fit" in " ".join(said.split())
     assert json.loads(to_json(answer))["curves"][0]["gpu"] == H100
 
 
@@ -105,6 +111,37 @@ def test_a_host_that_is_the_slower_limits_every_point(saved: str) -> None:
 def test_a_bubble_shorter_than_the_host_is_not_what_binds(saved: str) -> None:
     (row,) = of(saved, gpus=4, pipeline=4, accumulation=8, batch=8).answer.estimates  # type: ignore[union-attr]
     assert row.bound_by == "launch"
+
+
+def test_a_bubble_longer_than_the_work_is_not_called_the_network(saved: str) -> None:
+    report = of(saved, gpus=4, pipeline=4, batch=8)
+    assert report.answer.estimates[0].bound_by == "bubble"  # type: ignore[union-attr]
+    assert "bound by the bubble of its pipeline: of a step's" in " ".join(text(report).split())
+
+
+@pytest.mark.parametrize(
+    ("gpus", "said"),
+    [(8, "A machine with 8 × H100"), (64, "are 8 machines of 8: "), (1020, "1,020 × H100 SXM5 80GB are 128 machines")],
+)
+def test_more_gpus_than_a_machine_has_are_several_machines(saved: str, gpus: int, said: str) -> None:
+    words = " ".join(text(of(saved, gpus=gpus, batch=4)).split())
+    assert said in words
+    assert "should bear 10.1 kW (34,393 BTU/h), " + ("power" if gpus == 8 else "of all") in words
+
+
+def test_the_plainest_form_of_those_as_fast_is_taken_and_said(saved: str) -> None:
+    answer = of(saved, scaling="8..8", batch=8).answer
+    assert isinstance(answer, ScalingPlan)
+    assert answer.curves[0].weak[0].form == Parallel(data=8)
+    assert any("of forms within 3 % of the fastest, the plainest" in line for line in answer.assumptions)
+    found = Search(
+        small=decoder(batch=2), large=decoder(batch=4), spec=LINKED, setting=Setting(), shares=load_shares()
+    ).best(8, 64)
+    assert found[0].form == Parallel(data=8)
+    assert found[1].shared.seconds < found[0].shared.seconds
+    reason = _reason(found)
+    assert reason.startswith(f"the plainest of {len(found)} forms that fit, within 3 % of the fastest: data 8, ")
+    assert reason.endswith("% less")
 
 
 def test_a_slower_network_is_not_faster(saved: str) -> None:

@@ -166,7 +166,7 @@ class ScalingPoint:
     batch       samples of the whole step; micro_batch: of one replica at a time
     efficiency  samples per second and GPU, over the most of the curve
     waiting     share of the step that the busiest GPU waits, by what for: "tensor", "pipeline", "bubble", "data"
-    limited_by  what the largest share of the step goes to: "compute", "memory", "launch", "network"
+    limited_by  what the largest share of the step goes to: "compute", "memory", "launch", "network", "bubble"
     flops_per_memory_byte, flops_per_network_byte  of one GPU: where it stands on the roofline of two axes; None:
                 nothing is sent
     """

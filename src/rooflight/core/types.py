@@ -320,7 +320,7 @@ class Estimate:
     samples_per_second: float
     low: float
     high: float
-    bound_by: str  # "compute", "memory", "launch" or "network": what the largest share of the step waits for
+    bound_by: str  # "compute", "memory", "launch", "network", "bubble" (of a pipeline): where most of the step goes
     mfu: float | None  # model FLOPs utilisation against the spec's rate of the workload's dtype
     watts: float | None = None
     joules_per_sample: float | None = None

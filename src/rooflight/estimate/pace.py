@@ -17,6 +17,16 @@ from rooflight.estimate.shares import Shares
 from rooflight.estimate.step import issue_seconds
 from rooflight.estimate.table import Array, Mask, OpTable
 
+COLLECTIVE_OPERATORS = 2  # that a gather or scatter of shards is on the host: laying out its buffer, and itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loads:
+    """Seconds that host and GPU would take for a pass, neither waiting for the other."""
+
+    issued: float
+    worked: float
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
@@ -24,6 +34,8 @@ class Pace:
 
     backward counts its shares from the model's end; () () where there is none
     weights  share of the parameters up to each share of the model's products
+    loads    of a pass; backward's with the forward pass that recomputing adds
+    collective_issue_seconds  what the host takes to issue one gather or scatter of shards
     """
 
     forward: tuple[Array, Array]
@@ -31,6 +43,10 @@ class Pace:
     weights: tuple[Array, Array]
     optimizer_seconds: float
     before_seconds: float  # what is copied from the host
+    forward_loads: Loads
+    backward_loads: Loads
+    optimizer_issued_seconds: float
+    collective_issue_seconds: float
 
     @property
     def forward_seconds(self) -> float:
@@ -49,6 +65,11 @@ class Pace:
         return np.interp(share, *self.backward)
 
 
+def added(load: float, more: float, took: float) -> float:
+    """Seconds that a pass of `took` seconds is longer when one of its two loads grows: none while it still has room."""
+    return min(more, max(0.0, load + more - took))
+
+
 def pace(table: OpTable, gpu: Device, setting: Setting, shares: Shares, *, parameters: float) -> Pace:
     """The moments at which a step's operators end, the host issuing them and the GPU working them off.
 
@@ -65,15 +86,26 @@ def pace(table: OpTable, gpu: Device, setting: Setting, shares: Shares, *, param
     took = np.diff(ends, prepend=0.0)
     forward = _curve(whole, whole.phase("forward"), took)
     backward = _curve(whole, whole.phase("backward"), took)
+    loads = {
+        phase: Loads(issued=float(issued[whole.phase(phase)].sum()), worked=float(worked[whole.phase(phase)].sum()))
+        for phase in ("forward", "backward", "optimizer")
+    }
     if setting.recomputes and len(backward[1]) > 1:
         again = forward[1][-1] - np.interp(1.0 - backward[0], *forward)
         backward = (backward[0], backward[1] + again)
+        first, second = loads["forward"], loads["backward"]
+        loads["backward"] = Loads(issued=first.issued + second.issued, worked=first.worked + second.worked)
+    operator = "issue_compiled" if setting.compiled else "issue_function"
     return Pace(
         forward=forward,
         backward=backward,
         weights=_weights(whole, parameters),
         optimizer_seconds=float(took[whole.phase("optimizer")].sum()),
         before_seconds=setting.slow_host * setting.host_input_bytes / shares["host_copy"],
+        forward_loads=loads["forward"],
+        backward_loads=loads["backward"],
+        optimizer_issued_seconds=loads["optimizer"].issued,
+        collective_issue_seconds=COLLECTIVE_OPERATORS * setting.slow_host * shares[operator],
     )
 
 

@@ -11,7 +11,7 @@ from rooflight.estimate.collectives import Collective, Group, bus_bytes_per_seco
 from rooflight.estimate.fabric import Fabric, fabric
 from rooflight.estimate.layout import Layout
 from rooflight.estimate.overlap import buckets, filled_at, gathered_beside, reduced_beside
-from rooflight.estimate.pace import Pace
+from rooflight.estimate.pace import Pace, added
 from rooflight.estimate.pipeline import stage_bounds, stage_seconds
 from rooflight.estimate.step import Step
 from rooflight.estimate.table import Array
@@ -93,7 +93,7 @@ def shared_step(
         "data": communicated,
     }
     through = form.micro_batches * float(busiest) + waiting["pipeline"] + waiting["bubble"] + waiting["data"]
-    updating = own.optimizer_seconds / (form.pipeline * form.shards)
+    updating = _updating(own, form)
     total = own.before_seconds + through + updating
     moved, between = _sent(form, joined, weights, forward, backward, message, passes)
     return Shared(
@@ -103,6 +103,12 @@ def shared_step(
         sent_bytes=moved,
         between_bytes=between,
     )
+
+
+def _updating(own: Pace, form: Parallel) -> float:
+    """Seconds of the optimizer: a shard has fewer bytes, but as many operators to issue."""
+    whole = own.optimizer_seconds / form.pipeline
+    return max(whole / form.shards, min(whole, own.optimizer_issued_seconds / form.pipeline))
 
 
 def _data(
@@ -115,13 +121,14 @@ def _data(
     found: Layout,
     memory_bytes_per_second: float,
 ) -> tuple[float, float]:
-    """Seconds that replicas wait for each other, and that a GPU copies gradients for it."""
+    """Seconds that replicas wait for each other, and that a GPU copies and its host issues for it."""
     if form.data == 1:
         return 0.0, 0.0
     share = form.tensor * form.pipeline
     group = Group(ranks=form.data, stride=form.tensor)
     if form.sharding == "parameters":
-        return form.micro_batches * _gathering(own, form, joined, weights, found), 0.0
+        waited, issued = _gathering(own, form, joined, weights, found)
+        return form.micro_batches * waited, form.micro_batches * issued
     if not weights.reduced:
         return 0.0, 0.0
     sizes = buckets(weights.reduced / share)
@@ -131,10 +138,15 @@ def _data(
     scale = float(stages[0, 1]) / own.backward_seconds
     ready = filled_at(own, sizes, scale * own.backward[1], own.backward[0])
     exposed = reduced_beside(ready, took, float(stages[0, 1])) - float(stages[0, 1])
+    issued, worked = own.backward_loads.issued / form.pipeline, own.backward_loads.worked / form.pipeline
+    backward = own.backward_seconds / form.pipeline
+    beside = 4.0 * weights.reduced / share / memory_bytes_per_second  # written into its bucket and read back: two each
+    beside = added(worked, beside, backward)
     if form.sharding != "none":  # every rank updates its part, and gathers the others'
         exposed += seconds("all_gather", weights.gathered / share, Group(ranks=form.shards, stride=form.tensor), joined)
-    # A gradient is written into its bucket and read back: two reads, two writes.
-    return exposed, 4.0 * weights.reduced / share / memory_bytes_per_second
+        # Plain replicas' buckets are issued by C++ from autograd's hooks; these, scattered and gathered, by Python.
+        beside += added(issued, 2 * len(sizes) * own.collective_issue_seconds, backward)
+    return exposed, beside
 
 
 def _reduced(collective: Collective, size: float, form: Parallel, group: Group, joined: Fabric) -> float:
@@ -146,8 +158,8 @@ def _reduced(collective: Collective, size: float, form: Parallel, group: Group, 
     return seconds("reduce_scatter", size, inside, joined) + seconds("all_reduce", size / form.shards, across, joined)
 
 
-def _gathering(own: Pace, form: Parallel, joined: Fabric, weights: Weights, found: Layout) -> float:
-    """Seconds of a micro-batch beyond its work when weights are gathered block by block."""
+def _gathering(own: Pace, form: Parallel, joined: Fabric, weights: Weights, found: Layout) -> tuple[float, float]:
+    """Seconds of a micro-batch beyond its work when weights are gathered block by block: waited, and of the host."""
     bounds = _units(own, found, weights.parameters)
     held = np.diff(np.interp(bounds, *own.weights), prepend=0.0)[1:]
     held[0] += own.weights[1][0]
@@ -155,6 +167,12 @@ def _gathering(own: Pace, form: Parallel, joined: Fabric, weights: Weights, foun
     forward = _between(own.forward_until(bounds), own.forward_seconds)
     back = _between(own.backward_until(1.0 - bounds[::-1]), own.backward_seconds)[::-1]
     trained = bool(own.backward_seconds)
+    # Forward gathers each unit; backward gathers it again and scatters its gradients.
+    turn = len(held) * own.collective_issue_seconds
+    later = added(own.forward_loads.issued, turn, own.forward_seconds)
+    later_back = added(own.backward_loads.issued, 2 * turn, own.backward_seconds) if trained else 0.0
+    forward = forward + later / len(held)
+    back = back + later_back / len(held)
     whole = gathered_beside(
         weights.gathered * held,
         forward,
@@ -164,7 +182,7 @@ def _gathering(own: Pace, form: Parallel, joined: Fabric, weights: Weights, foun
         reduced=weights.reduced * held if trained else np.zeros(0),
         stride=form.tensor,
     )
-    return whole - float(forward.sum() + back.sum() * trained)
+    return whole - float(forward.sum() + back.sum() * trained), later + later_back
 
 
 def _units(own: Pace, found: Layout, parameters: float) -> Array:

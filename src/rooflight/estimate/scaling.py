@@ -26,6 +26,7 @@ from rooflight.estimate.table import OpTable, at_batch, table
 from rooflight.estimate.tensor import heads, split
 
 MOST_STAGES = 32  # of a pipeline that is tried
+AS_FAST = 1.03  # of the fastest: within what an estimate does not tell apart, the plainest form is taken
 LARGEST_MICRO_BATCH = 8  # of a pipeline; more only makes its bubble longer
 
 
@@ -43,6 +44,11 @@ class Tried:
     @property
     def samples(self) -> int:
         return self.form.data * self.form.micro_batches * self.micro_batch
+
+    @property
+    def mechanisms(self) -> int:
+        """How many of tensor parallelism, a pipeline and sharding it takes: 0 is plain data parallelism."""
+        return sum((self.form.tensor > 1, self.form.pipeline > 1, self.form.sharding != "none"))
 
 
 @dataclass(slots=True)
@@ -74,7 +80,10 @@ class Search:
         self._heads = heads(self._tables[1], self._found) or 1
 
     def best(self, gpus: int, batch: int) -> list[Tried]:
-        """The forms of so many GPUs that hold a step of `batch` samples, the fastest first."""
+        """The forms of so many GPUs that hold `batch` samples: the one to take, then the others, the fastest first.
+
+        The one to take has the fewest of tensor, pipeline and sharding of those that are as fast as the fastest.
+        """
         tried = []
         for form in self._forms(gpus, batch):
             for micro, count in _micro_batches(form, batch // form.data):
@@ -83,7 +92,12 @@ class Search:
                     tried.append(found)
                     if form.pipeline == 1:
                         break  # fewer, larger micro-batches come first, and are faster
-        return sorted(tried, key=lambda each: each.shared.seconds)
+        if not tried:
+            return []
+        tried.sort(key=lambda each: each.shared.seconds)
+        as_fast = [each for each in tried if each.shared.seconds <= AS_FAST * tried[0].shared.seconds]
+        taken = min(as_fast, key=lambda each: each.mechanisms)  # the first, and so the fastest, of those as plain
+        return [taken, *(each for each in tried if each is not taken)]
 
     def table(self, micro: int) -> OpTable:
         """The operators of a micro-batch, whole."""

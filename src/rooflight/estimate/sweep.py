@@ -179,11 +179,13 @@ class Sweep:
 
 
 def _bound_by(one: Step, shared: Shared | None, form: Parallel) -> str:
-    """The network, where a GPU waits longer for others than for any engine of its own."""
-    waits = sum(shared.waiting.values()) if shared else 0.0
+    """The bubble of the pipeline or the network, where a GPU waits longer for it than for any engine of its own."""
+    waits = dict(shared.waiting) if shared else {}
+    others = {"bubble": waits.pop("bubble", 0.0), "network": sum(waits.values())}
     host = one.host_seconds if one.bound_by == "launch" else 0.0
     own = max(host, *one.by_bound.values()) * form.micro_batches / form.pipeline
-    return "network" if waits > own else one.bound_by
+    longest = max(others, key=others.__getitem__)
+    return longest if others[longest] > own else one.bound_by
 
 
 def _busy(one: Step, seconds: float, form: Parallel) -> Step:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rooflight.estimate.sweep import Sweep, Swept
 
 NAMED = 3  # operator classes in a sentence
+MACHINE = 8  # GPUs, as such machines are sold
 WORTH_SAYING = 1.05  # a switch that gives less is not told
 
 WAITS = {  # what a GPU waits for, as parallel.py calls it
@@ -36,10 +37,11 @@ def explain(sweep: Sweep, swept: Swept) -> str:
         sweep.shares,
     )
     most = ", ".join(f"{part.name} {100 * part.share:.0f} %" for part in parts[:NAMED])
-    if swept.shared is not None and swept.estimate.bound_by == "network":
+    if swept.shared is not None and swept.estimate.bound_by in ("network", "bubble"):
+        bound = "the network" if swept.estimate.bound_by == "network" else "the bubble of its pipeline"
         waits = [(seconds, WAITS[reason]) for reason, seconds in swept.shared.waiting.items() if seconds > 0]
         told = ", ".join(f"{show_seconds(seconds)} {what}" for seconds, what in sorted(waits, reverse=True))
-        return f"{name}: bound by the network: of a step's {show_seconds(swept.shared.seconds)} a GPU waits {told}."
+        return f"{name}: bound by {bound}: of a step's {show_seconds(swept.shared.seconds)} a GPU waits {told}."
     if one.bound_by == "launch" and one.host_seconds > one.gpu_seconds:
         return (
             f"{name}: launch-bound: the host takes {show_seconds(one.host_seconds)} to issue {len(sweep.trace.ops)} "
@@ -82,12 +84,25 @@ def box_sentence(swept: Swept, gpus: int) -> list[str]:
     """What the machine around so many of these GPUs needs; nothing where no TDP is known."""
     from rooflight.estimate.power import box
 
-    found = box(swept.spec, gpus, swept.estimate.watts)
+    found = box(swept.spec, min(gpus, MACHINE), swept.estimate.watts)
     if found is None:
         return []
+    if gpus > MACHINE:
+        machines, each = -(-gpus // MACHINE), "" if gpus % MACHINE == 0 else "up to "
+        return [
+            f"{gpus:,} × {swept.spec.name} are {machines:,} machines of {each}{MACHINE}: the GPUs draw "
+            f"{_power(gpus * found.gpu_watts / MACHINE)} under this load; supply, circuit and cooling of each machine "
+            f"should bear {_power(found.box_watts)} ({found.heat_btu_per_hour:,.0f} BTU/h), of all "
+            f"{_power(machines * found.box_watts)}. Cooling: {found.cooling}."
+        ]
     many, draw = (f"{gpus} × {swept.spec.name}", "GPUs draw") if gpus > 1 else (swept.spec.name, "GPU draws")
     return [
-        f"A machine with {many}: the {draw} {found.gpu_watts:.0f} W under this load; supply, circuit and cooling "
-        f"should bear {found.box_watts:.0f} W ({found.heat_btu_per_hour:,.0f} BTU/h), power supply "
-        f"{found.supply_watts:.0f} W or more. Cooling: {found.cooling}."
+        f"A machine with {many}: the {draw} {_power(found.gpu_watts)} under this load; supply, circuit and cooling "
+        f"should bear {_power(found.box_watts)} ({found.heat_btu_per_hour:,.0f} BTU/h), power supply "
+        f"{_power(found.supply_watts)} or more. Cooling: {found.cooling}."
     ]
+
+
+def _power(watts: float) -> str:
+    """`5600` → "5,600 W", `80640` → "80.6 kW"."""
+    return f"{watts:,.0f} W" if watts < 10_000 else f"{watts / 1000:,.1f} kW"

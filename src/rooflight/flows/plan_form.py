@@ -7,11 +7,14 @@ from rooflight.core.parallel import Parallel
 from rooflight.core.plans import BATCH, PlanConfig
 from rooflight.core.types import Workload
 
+MOST_GPUS = 8192  # collectives and networks of more are not modelled
+
 
 def form_of(config: PlanConfig) -> Parallel:
     """
     raises  ConfigError if the numbers of GPUs do not multiply, or the form is not predicted
     """
+    check_gpus(config)
     whole = config.tensor * config.pipeline
     if config.gpus % whole:
         raise ConfigError(
@@ -38,6 +41,14 @@ def form_of(config: PlanConfig) -> Parallel:
         interleave=config.interleave,
         sequence=config.sequence_parallel,
     )
+
+
+def check_gpus(config: PlanConfig) -> None:
+    """
+    raises  ConfigError for more GPUs than are predicted
+    """
+    if config.gpus > MOST_GPUS:
+        raise ConfigError(f"--gpus {config.gpus:,}: up to {MOST_GPUS:,} are predicted. Try --gpus {MOST_GPUS}.")
 
 
 def shared_workload(workload: Workload, form: Parallel) -> Workload:

@@ -13,13 +13,12 @@ from rooflight.core.tables import Report, Table
 from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_bytes, show_gibibytes, show_percent, show_seconds
 from rooflight.flows.plan_catalogue import named, pick_dtype, setting_of
-from rooflight.flows.plan_form import batch_of, network_of
+from rooflight.flows.plan_form import MOST_GPUS, batch_of, check_gpus, network_of
 from rooflight.flows.plan_models import Traced, find_recipe, gpu_workload, is_saved, saved, summary, trace_of
 
 if TYPE_CHECKING:
     from rooflight.estimate.scaling import Search, Tried
 
-MOST_GPUS = 8192
 TRACED = (2, 4)  # micro-batches that are traced: every other one follows; of one sample, libraries take other kernels
 COLUMNS = ("GPUs", "form", "micro-batch", "step", "samples/s", "of best", "GiB", "limited by", "waits")
 
@@ -33,6 +32,7 @@ def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
     from rooflight.estimate.shares import load_shares
 
     first, last = _range(config.scaling or "")
+    check_gpus(config)  # whose batch the strong curve has
     _refuse_forms(config)
     specs = named(config)
     if not specs:
@@ -151,7 +151,9 @@ def _limit(best: Tried) -> str:
 
 
 def _reason(found: list[Tried]) -> str:
-    """Why this form: what it is better than."""
+    """Why this form: what it is better than, or as good as and plainer."""
+    from rooflight.estimate.scaling import AS_FAST
+
     best = found[0]
     plain = [each for each in found if each.form.tensor == each.form.pipeline == 1 and each.form.sharding == "none"]
     fits = "" if plain or best.form.gpus == 1 else "a whole copy does not fit one GPU; "
@@ -159,6 +161,11 @@ def _reason(found: list[Tried]) -> str:
         return f"{fits}the only form that fits"
     second = found[1]
     slower = second.shared.seconds / best.shared.seconds - 1
+    if slower < 0:
+        return (
+            f"{fits}the plainest of {len(found)} forms that fit, within {100 * (AS_FAST - 1):.0f} % of the fastest: "
+            f"{words(second.form)} takes {show_percent(-slower)} less"
+        )
     return f"{fits}fastest of {len(found)} forms that fit; {words(second.form)} takes {show_percent(slower)} longer"
 
 
@@ -178,7 +185,7 @@ def _assumed(config: PlanConfig) -> tuple[str, ...]:
     return (
         f"strong: {batch * config.gpus} samples a step for any number of GPUs; weak: {batch} for each GPU",
         "forms tried: data × tensor (inside a machine, sequence parallel) × pipeline, with nothing, the optimizer or "
-        "all weights sharded; micro-batches as large as fit",
+        "all weights sharded; micro-batches as large as fit; of forms within 3 % of the fastest, the plainest",
         "memory is tensors at their peak without the allocator's rounding; collectives by NCCL's model",
     )
 
