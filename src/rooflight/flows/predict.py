@@ -66,14 +66,12 @@ def predict(
     with torch.inference_mode(), console.bar("predict", len(files), "images") as advance:
         for start in range(0, len(files), batch):
             some = files[start : start + batch]
-            inputs, broken = read_images(some, checkpoint.preprocessing)
+            read, broken = read_images(some, checkpoint.preprocessing)
             skipped += broken
-            if inputs:
-                read, tensors = zip(*inputs, strict=True)
-                scores = model(torch.cat(tensors).to(where))
-                found += [
-                    name_prediction(str(file), row, checkpoint, top) for file, row in zip(read, scores, strict=True)
-                ]
+            if read:
+                scores = model(torch.cat([tensor for _, tensor in read]).to(where))
+                rows = zip(read, scores, strict=True)
+                found += [name_prediction(str(file), row, checkpoint, top) for (file, _), row in rows]
             advance(len(some))
     if not found:
         none = f"none of {len(skipped):,} files can be decoded; the first: " if len(skipped) > 1 else ""
