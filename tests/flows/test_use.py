@@ -151,7 +151,16 @@ def test_a_checkpoint_that_was_tampered_with_is_refused(trained: TrainResult, tm
     shutil.copytree(trained.run, run)
     document = run / "checkpoints/last.json"
     whole = json.loads(document.read_text())
-    for changed in ({"std": [0.0]}, {"std": [-1.0]}, {"mean": []}, {"channels": 3}, {"height": 14}, {"height": 0}):
+    for changed in (
+        {"mean": [0.9]},
+        {"pipeline": None},
+        {"std": [0.0]},
+        {"std": [-1.0]},
+        {"mean": []},
+        {"channels": 3},
+        {"height": 14},
+        {"height": 0},
+    ):
         document.write_text(json.dumps({**whole, "preprocessing": {**whole["preprocessing"], **changed}}))
         with pytest.raises(ConfigError):
             predict(run, [pictures / "000-0.png"], device="cpu")
