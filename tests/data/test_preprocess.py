@@ -47,6 +47,13 @@ def test_what_does_not_fit_is_said() -> None:
     assert known.pipeline is not None
     with pytest.raises(ConfigError, match="hash"):
         replace(known, pipeline=known.pipeline.replace("0.4", "0.41"))
+    with pytest.raises(ConfigError, match="pipeline that is missing"):
+        replace(known, pipeline=None)
+    for changed in (replace(known, mean=(0.0, 0.5, 0.6)), replace(known, std=(0.2, 0.3, 1.0))):
+        with pytest.raises(ConfigError, match="one of them was changed"):
+            evaluation_pipeline(changed)
+    with pytest.raises(ConfigError, match=r"the model takes \(3, 9, 6\)"):
+        preprocess(torch.zeros(1, 3, 9, 9, dtype=torch.uint8), replace(known, height=9))
     with pytest.raises(ConfigError, match="draws at random"):
         evaluation_pipeline(with_pipeline(PLAIN, Pipeline([RandomHorizontalFlip(), Resize((8, 6))])))
     small = with_pipeline(PLAIN, Pipeline([Resize((4, 4)), Normalize(PLAIN.mean, PLAIN.std)]))

@@ -68,6 +68,11 @@ def test_bad_inputs_are_said(trained: TrainResult, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"bad\.png cannot be decoded"):
         predict(run, [tmp_path / "bad.png"], device="cpu")
+    (tmp_path / "void.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"void\.jpg cannot be decoded \(empty file\)"):
+        predict(run, [tmp_path / "void.jpg"], device="cpu")
+    with pytest.raises(DataError, match="none of 2 files can be decoded; the first: "):
+        predict(run, [tmp_path], batch=1, device="cpu")
     with pytest.raises(ConfigError, match="no such file"):
         predict(run, [tmp_path / "none.png"], device="cpu")
     with pytest.raises(ConfigError, match="no image was given"):
@@ -79,6 +84,23 @@ def test_bad_inputs_are_said(trained: TrainResult, tmp_path: Path) -> None:
         predict(tmp_path / "none", [tmp_path / "bad.png"], device="cpu")
     with pytest.raises(ConfigError, match="--top 0"):
         predict(run, [tmp_path / "bad.png"], top=0, device="cpu")
+
+
+@pytest.mark.parametrize("batch", [1, 256])
+def test_broken_files_of_a_folder_are_skipped_and_listed(trained: TrainResult, pictures: Path, batch: int) -> None:
+    for file in sorted(pictures.iterdir())[5:]:
+        file.unlink()
+    whole = predict(Path(trained.run), [pictures], device="cpu").answer
+    (pictures / "001-cut.png").write_bytes((pictures / "000-0.png").read_bytes()[:60])
+    (pictures / "void.jpg").write_bytes(b"")
+    done = predict(Path(trained.run), [pictures], batch=batch, device="cpu")
+    assert isinstance(whole, Predictions)
+    assert isinstance(done.answer, Predictions)
+    assert [row.input for row in done.answer.predictions] == [row.input for row in whole.predictions]
+    assert [row.label for row in done.answer.predictions] == [row.label for row in whole.predictions]
+    assert [Path(row.input).name for row in done.answer.skipped] == ["001-cut.png", "void.jpg"]
+    assert done.tables[1].rows[1][1] == "cannot be decoded (empty file). Try replacing or removing it."
+    assert done.exit_code == 0
 
 
 @pytest.mark.parametrize("target", ["onnx", "torch-export"])
@@ -131,7 +153,16 @@ def test_a_checkpoint_that_was_tampered_with_is_refused(trained: TrainResult, tm
     shutil.copytree(trained.run, run)
     document = run / "checkpoints/last.json"
     whole = json.loads(document.read_text())
-    for changed in ({"std": [0.0]}, {"std": [-1.0]}, {"mean": []}, {"channels": 3}, {"height": 14}, {"height": 0}):
+    for changed in (
+        {"mean": [0.9]},
+        {"pipeline": None},
+        {"std": [0.0]},
+        {"std": [-1.0]},
+        {"mean": []},
+        {"channels": 3},
+        {"height": 14},
+        {"height": 0},
+    ):
         document.write_text(json.dumps({**whole, "preprocessing": {**whole["preprocessing"], **changed}}))
         with pytest.raises(ConfigError):
             predict(run, [pictures / "000-0.png"], device="cpu")

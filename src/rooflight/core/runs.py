@@ -97,6 +97,11 @@ class Preprocessing:
                     f"the preprocessing's pipeline has the hash {found[:12]}…, it is recorded with "
                     f"{(self.pipeline_sha256 or 'none')[:12]}…: the weights may expect other pixels. Try another run."
                 )
+        elif self.pipeline_sha256 is not None:
+            raise ConfigError(
+                f"the preprocessing records the hash {self.pipeline_sha256[:12]}… of a pipeline that is missing: the "
+                "weights may expect other pixels. Try another run."
+            )
         sizes = self.channels in (1, 3) and self.height > 0 and self.width > 0
         if not sizes or not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
             raise ConfigError(f"a preprocessing that cannot be: {self}.")

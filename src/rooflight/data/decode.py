@@ -44,6 +44,8 @@ def decode_pixels(content: bytes, channels: int, *, name: str, empty: Empty = np
     """`decode_image` in the order that decoders write: uint8 (H, W, C). empty: makes the array of a plain JPEG."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    if not content:
+        raise DataError(f"{name} cannot be decoded (empty file). Try replacing or removing it.")
     try:
         plain = decode_plain_jpeg(content, empty)
         if plain is not None:
@@ -55,7 +57,7 @@ def decode_pixels(content: bytes, channels: int, *, name: str, empty: Empty = np
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         unknown = isinstance(error, UnidentifiedImageError)
-        reason = "it is no image, or of an unknown kind" if unknown else str(error).strip() or "empty file"
+        reason = "it is no image, or of an unknown kind" if unknown else str(error).strip() or "it is cut off"
         raise DataError(f"{name} cannot be decoded ({reason}). Try replacing or removing it.") from None
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 

@@ -23,12 +23,25 @@ def plain_pipeline(preprocessing: Preprocessing) -> Pipeline:
 
 
 def evaluation_pipeline(preprocessing: Preprocessing) -> Pipeline:
-    """The pipeline that the weights expect. raises ConfigError if it cannot be read, or draws anything."""
+    """The pipeline that the weights expect.
+
+    raises  ConfigError if it cannot be read, draws anything, or normalises by other numbers than stand beside it
+    """
     if preprocessing.pipeline is None:
         return plain_pipeline(preprocessing)
     pipeline = Pipeline.from_json(preprocessing.pipeline)
     if pipeline.draws:
         raise ConfigError(f"the preprocessing's pipeline draws at random ({pipeline.draws}); evaluation must not.")
+    stated = (preprocessing.mean, preprocessing.std)
+    for op in pipeline.operations:
+        if isinstance(op, Normalize):
+            each = preprocessing.channels // len(op.mean)
+            used = (op.mean * each, op.std * each)
+            if used != stated:
+                raise ConfigError(
+                    f"the preprocessing says mean and std {stated}, its pipeline normalises by {used}: one of them was "
+                    "changed. Try another run."
+                )
     return pipeline
 
 

@@ -22,12 +22,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A file that could not be decoded."""
+
+    input: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
     """What `predict --json` prints."""
 
     run: str
     predictions: tuple[Prediction, ...]
     comparisons: tuple[Comparison, ...] = ()  # of a batch through the model, where this device is calibrated
+    skipped: tuple[Skipped, ...] = ()
 
 
 def predict(
@@ -42,7 +51,8 @@ def predict(
     """Class and probability of each image, preprocessed as the checkpoint says it was trained.
 
     inputs  image files, or folders of them
-    raises  ConfigError for a run or a path that is not there; DataError for an image that cannot be decoded
+    raises  ConfigError for a run or a path that is not there; DataError if no image can be decoded. Broken ones among
+            others are skipped and listed
     """
     import torch
 
@@ -56,16 +66,24 @@ def predict(
     model, checkpoint = load_run(run, where)
     files = find_images(inputs)
     found: list[Prediction] = []
+    skipped: list[Skipped] = []
     with torch.inference_mode(), console.bar("predict", len(files), "images") as advance:
         for start in range(0, len(files), batch):
             some = files[start : start + batch]
-            pixels = torch.cat([read_image(file, checkpoint.preprocessing) for file in some]).to(where)
-            scores = model(pixels)
-            found += [name_prediction(str(file), row, checkpoint, top) for file, row in zip(some, scores, strict=True)]
+            read, broken = read_images(some, checkpoint.preprocessing)
+            skipped += broken
+            if read:
+                pixels = torch.cat([tensor for _, tensor in read]).to(where)
+                rows = zip(read, model(pixels), strict=True)
+                found += [name_prediction(str(file), row, checkpoint, top) for (file, _), row in rows]
             advance(len(some))
+    if not found:
+        none = f"none of {len(skipped):,} files can be decoded; the first: " if len(skipped) > 1 else ""
+        raise DataError(none + skipped[0].reason)
     comparisons, told = compare_inference(model, checkpoint, pixels, where)
-    answer = Predictions(run=str(run), predictions=tuple(found), comparisons=comparisons)
-    tables = [prediction_table(answer.predictions), *([comparison_table(comparisons)] if comparisons else [])]
+    answer = Predictions(run=str(run), predictions=tuple(found), comparisons=comparisons, skipped=tuple(skipped))
+    tables = [prediction_table(answer.predictions), *skipped_tables(answer.skipped)]
+    tables += [comparison_table(comparisons)] if comparisons else []
     return Report(answer=answer, tables=tuple(tables), notes=(told,))
 
 
@@ -89,6 +107,17 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
     return files
 
 
+def read_images(files: Sequence[Path], preprocessing: Preprocessing) -> tuple[list[tuple[Path, Tensor]], list[Skipped]]:
+    """The model's input of each file that can be decoded, and the others."""
+    inputs, broken = [], []
+    for file in files:
+        try:
+            inputs.append((file, read_image(file, preprocessing)))
+        except DataError as error:
+            broken.append(Skipped(input=str(file), reason=str(error)))
+    return inputs, broken
+
+
 def read_image(file: Path, preprocessing: Preprocessing) -> Tensor:
     """The model's input of one file, float32 (1, C, H, W): the pixels that evaluation saw."""
     from rooflight.data.decode import decode_image
@@ -107,6 +136,12 @@ def name_prediction(name: str, scores: Tensor, checkpoint: Checkpoint, top: int)
         (checkpoint.classes[place], value) for place, value in zip(places.tolist(), values.tolist(), strict=True)
     )
     return Prediction(input=name, label=best[0][0], probability=best[0][1], top=best)
+
+
+def skipped_tables(skipped: tuple[Skipped, ...]) -> tuple[Table, ...]:
+    """A row for each file that was skipped; no table if none was."""
+    rows = tuple((row.input, row.reason.removeprefix(f"{row.input} ")) for row in skipped)
+    return (Table(title="skipped", columns=("input", "reason"), rows=rows),) if rows else ()
 
 
 def prediction_table(predictions: tuple[Prediction, ...]) -> Table:

@@ -148,7 +148,7 @@ def test_what_it_cannot_do_is_said() -> None:
     with pytest.raises(ShapeError, match="uint8"):
         ENGINE.run(program, images.float())
     with pytest.raises(BackendError, match="2 channels"):
-        ENGINE.run(replace(program, channels=2), images[:, :2])
+        ENGINE.run(replace(program, channels=2, source_channels=2), images[:, :2])
 
 
 def test_without_numba_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

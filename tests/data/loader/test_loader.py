@@ -55,7 +55,7 @@ def test_a_stopped_epoch_goes_on_where_it_was(files: ImageFiles, workers: int) -
         if len(taken) >= 30:
             break
     assert first.state == LoaderState(seed=3, epoch=1, samples=30)
-    second = loader(files, batch=8, workers=workers, seed=0)
+    second = loader(files, batch=8, workers=workers)
     second.resume(first.state)
     assert same(taken + samples(second.epoch(1)), whole)
     assert same(samples(second.epoch(2)), samples(loader(files).epoch(2)))
@@ -85,7 +85,15 @@ def test_a_resume_may_change_the_world_size(files: ImageFiles) -> None:
 
 def test_a_state_of_another_set_is_refused(files: ImageFiles) -> None:
     with pytest.raises(ConfigError, match="seen 71 samples"):
-        loader(files).resume(LoaderState(seed=0, epoch=1, samples=71))
+        loader(files).resume(LoaderState(seed=3, epoch=1, samples=71))
+    with pytest.raises(ConfigError, match="of seed 9, this loader of 3"):
+        loader(files).resume(LoaderState(seed=9, epoch=1, samples=10))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70, 0.5])
+def test_a_seed_that_no_key_holds_is_refused(files: ImageFiles, seed: Any) -> None:
+    with pytest.raises(ConfigError, match="is no whole number of 0"):
+        loader(files, seed=seed)
 
 
 def test_leaving_an_epoch_early_ends_its_workers(files: ImageFiles) -> None:

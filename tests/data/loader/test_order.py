@@ -66,3 +66,8 @@ def test_what_ranks_cannot_share_is_refused(changed: dict[str, int], message: st
     asked = {"left": 12, "batch": 4, "rank": 0, "world_size": 2, "drop_last": False} | changed
     with pytest.raises(ConfigError, match=message):
         check_ranks(**asked)  # type: ignore[arg-type]
+
+
+def test_the_last_digits_of_a_large_seed_count() -> None:
+    orders = {tuple(shuffled(50, seed=seed, epoch=1)) for seed in (2**63, 2**63 + 1, 2**64 - 1)}
+    assert len(orders) == 3

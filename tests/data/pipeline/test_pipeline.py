@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,6 +250,49 @@ def test_as_many_images_as_draws_and_none_without_a_pixel() -> None:
         pipeline.apply(torch.zeros(3, 3, 9, 9, dtype=torch.uint8), draws)
     with pytest.raises(ShapeError, match="without a pixel"):
         pipeline.apply(torch.zeros(2, 3, 0, 9, dtype=torch.uint8), draws)
+
+
+@pytest.mark.parametrize("operations", [None, pl.Resize(3)])
+def test_a_pipeline_is_made_of_a_list(operations: Any) -> None:
+    with pytest.raises(ConfigError, match="takes a list of operations"):
+        pl.Pipeline(operations)
+
+
+def test_images_are_tensors_of_the_channels_that_were_compiled_for() -> None:
+    pipeline = pl.Pipeline([pl.Resize(8)])
+    draws = pipeline.draw([0])
+    with pytest.raises(ShapeError, match="given ndarray"):
+        pipeline.apply(np.zeros((1, 3, 9, 9), np.uint8), draws)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="for images of 1 channels, these have 3"):
+        run(pipeline.compile(draws, (9, 9), channels=1), torch.zeros(1, 3, 9, 9, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("ids", "at", "says"),
+    [
+        ([2**70], {}, "whole numbers"),
+        ([1.5], {}, "whole numbers"),
+        ("ab", {}, "whole numbers"),
+        ([2**63], {}, "outside 0"),
+        ([1], {"epoch": float("nan")}, "epoch nan is no whole number"),
+        ([1], {"epoch": 0.5}, r"epoch 0\.5 is no whole number"),
+        ([1], {"seed": 2**70}, "seed"),
+    ],
+)
+def test_what_no_counter_holds_is_not_drawn_for(ids: Any, at: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        MAIN.draw(ids, **at)
+
+
+def test_labels_of_more_classes_than_are_mixed() -> None:
+    pipeline = pl.Pipeline([pl.MixUp(num_classes=3)])
+    with pytest.raises(ConfigError, match="labels of 3 classes are int64, 0 to 2; these are int64, 0 to 3"):
+        pipeline.labels(torch.tensor([0, 3]), pipeline.draw([0, 1]), (8, 8))
+
+
+def test_draws_are_saved_where_there_is_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        MAIN.draw([0]).save(tmp_path / "none" / "draws.npz")
 
 
 def test_draws_that_are_cut_off(tmp_path: Path) -> None:

@@ -35,6 +35,16 @@ def test_clips_stand_behind_each_other_and_are_whole() -> None:
     assert clip_starts(6, count=4, stride=2).tolist() == []
 
 
+def test_frames_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigError, match="starts at frame -1"):
+        by_stride(-1, count=2, stride=1)
+    with pytest.raises(ConfigError, match="without frames"):
+        by_time([], 0, count=1, fps=1)
+    for times, start in (([0.0, float("nan")], 0.0), ([0.0], float("nan"))):
+        with pytest.raises(ConfigError, match="finite"):
+            by_time(times, start, count=1, fps=1)
+
+
 @pytest.mark.parametrize("asked", [{"count": 0, "stride": 1}, {"count": 1, "stride": 0}], ids=str)
 def test_a_clip_of_nothing_is_refused(asked: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="1 or more"):

@@ -17,7 +17,15 @@ from rooflight.core.runs import BadSample
 from rooflight.data.loader.bad import BadSamples
 from rooflight.data.loader.batch import Arena, HostBatch, Images, Transform, as_images, collate
 from rooflight.data.loader.device import Copies
-from rooflight.data.loader.order import LoaderState, Order, check_ranks, rank_slices, shuffled, shuffled_by_shard
+from rooflight.data.loader.order import (
+    LoaderState,
+    Order,
+    check_ranks,
+    check_seed,
+    rank_slices,
+    shuffled,
+    shuffled_by_shard,
+)
 from rooflight.data.loader.sources import Source
 
 BATCHES_AHEAD = 2  # that each worker may be ahead of what is taken
@@ -60,6 +68,7 @@ class Loader:
         """
         if batch < 1 or workers < 0 or buffer < 1:
             raise ConfigError(f"batch {batch}, workers {workers}, buffer {buffer}: at least 1, 0 and 1.")
+        check_seed(seed)
         if len(source) == 0:
             raise DataError("the source has no sample.")
         check_ranks(len(source), batch=batch, rank=rank, world_size=world_size, drop_last=drop_last)
@@ -91,7 +100,14 @@ class Loader:
         return self._bad.list()
 
     def resume(self, state: LoaderState) -> None:
-        """Go on after the samples that `state` counts: the next call of `epoch`, if of that epoch, starts there."""
+        """Go on after the samples that `state` counts: the next call of `epoch`, if of that epoch, starts there.
+
+        raises  ConfigError for a state of another seed, whose order this is not, or of another set
+        """
+        if state.seed != self.state.seed:
+            raise ConfigError(
+                f"the state is of seed {state.seed}, this loader of {self.state.seed}. Try a loader with that seed."
+            )
         if not 0 <= state.samples <= len(self.source):
             raise ConfigError(f"the state has seen {state.samples:,} samples of an epoch of {len(self.source):,}.")
         left = len(self.source) - state.samples

@@ -26,8 +26,19 @@ def shuffled(count: int, *, seed: int, epoch: int, lane: int = 0) -> Order:
     lane    another permutation of the same epoch
     source  NumPy keeps the words of a bit generator the same between versions, which it does not promise of shuffles
     """
-    words = np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, lane]).random_raw(count)
+    words = np.random.Philox(key=_key(seed, epoch), counter=[0, 0, 0, lane]).random_raw(count)
     return np.argsort(words, kind="stable").astype(np.int64)
+
+
+def _key(seed: int, epoch: int) -> NDArray[np.uint64]:
+    """In 64 bits each: NumPy makes a list with a number of 2⁶³ and more floats, which would lose its last digits."""
+    return np.array([seed, epoch], np.uint64)
+
+
+def check_seed(seed: int) -> None:
+    """Raise ConfigError for a seed that no key holds."""
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise ConfigError(f"the seed {seed!r} is no whole number of 0 … 2^64 − 1.")
 
 
 def shuffled_by_shard(sizes: Sequence[int], buffer: int, *, seed: int, epoch: int) -> Order:
@@ -38,7 +49,7 @@ def shuffled_by_shard(sizes: Sequence[int], buffer: int, *, seed: int, epoch: in
     starts = np.concatenate([[0], np.cumsum(sizes)])
     shards = shuffled(len(sizes), seed=seed, epoch=epoch, lane=1)
     in_line = np.concatenate([np.arange(starts[shard], starts[shard + 1]) for shard in shards])
-    words = np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 2]).random_raw(len(in_line))
+    words = np.random.Philox(key=_key(seed, epoch), counter=[0, 0, 0, 2]).random_raw(len(in_line))
     blocks = np.arange(len(in_line)) // buffer
     return in_line[np.lexsort((words, blocks))].astype(np.int64)  # by block, then by word within it
 

@@ -36,7 +36,9 @@ class Draws:
         return replace(self, ids=np.repeat(self.ids, times), words=again)
 
     def save(self, path: Path) -> None:
-        """One .npz file."""
+        """One .npz file. raises DataError for a folder that is not there."""
+        if not path.parent.is_dir():
+            raise DataError(f"{path.parent}: no such folder to save draws in. Try making it first.")
         arrays: dict[str, Any] = {f"words_{index}": array for index, array in enumerate(self.words)}
         at = np.array([self.epoch, self.seed], np.uint64)
         with path.open("wb") as file:
@@ -47,16 +49,22 @@ def draw_words(
     ids: Sequence[int] | NDArray[np.int64], blocks: Sequence[int], *, epoch: int, seed: int, pipeline: str
 ) -> Draws:
     """Words for each sample and operation. raises ConfigError for a number that no counter holds."""
-    samples = np.asarray(ids, dtype=np.int64).reshape(-1)
-    if len(samples) == 0:
+    given = np.asarray(ids).reshape(-1)
+    if len(given) == 0:
         raise ConfigError("no sample was given to draw for.")
+    if given.dtype.kind not in "iu":
+        raise ConfigError(f"ids of samples are whole numbers, 0 … 2^32 − 1; these are {ids!s:.80}.")
+    for name, value in (("epoch", epoch), ("seed", seed)):
+        if not isinstance(value, int | np.integer):
+            raise ConfigError(f"the {name} {value!r} is no whole number.")
     for name, least, most, bits in (
-        ("id", samples.min(), samples.max(), 32),
+        ("id", given.min(), given.max(), 32),
         ("epoch", epoch, epoch, 32),
         ("seed", seed, seed, 64),
     ):
         if least < 0 or int(most) >= 2**bits:
             raise ConfigError(f"the {name} {least if least < 0 else most} is outside 0 … 2^{bits} − 1.")
+    samples = given.astype(np.int64)
     found = [
         words(samples, epoch=epoch, seed=seed, operation=index, blocks=count) for index, count in enumerate(blocks)
     ]

@@ -85,7 +85,13 @@ def mix_labels(labels: Tensor, mix: Mix, classes: int | None = None) -> Tensor:
     if labels.dim() == 1:
         if classes is None:
             raise ConfigError("labels that are numbers need the count of classes. Try MixUp(num_classes=10).")
-        labels = F.one_hot(labels, classes)
+        try:
+            labels = F.one_hot(labels, classes)
+        except RuntimeError:  # checked by torch itself, and on the host alone: asking here would make a GPU wait
+            raise ConfigError(
+                f"labels of {classes} classes are int64, 0 to {classes - 1}; these are "
+                f"{str(labels.dtype).removeprefix('torch.')}, {labels.min()} to {labels.max()}. Try another count."
+            ) from None
     labels = labels.float()
     weight = mix.weight.to(labels.device)[:, None]
     return labels * weight + labels[mix.partner.to(labels.device)] * (1 - weight)

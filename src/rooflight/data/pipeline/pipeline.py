@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,6 +45,10 @@ class Pipeline:
     channels_last: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.operations, Iterable):
+            raise ConfigError(
+                f"a pipeline takes a list of operations, it was given {self.operations!r}. Try [Resize(224)]."
+            )
         object.__setattr__(self, "operations", tuple(self.operations))
         for op in self.operations:
             if type(op) not in DRAWN:
@@ -104,6 +108,7 @@ class Pipeline:
             compiler.finish(),
             self.operations,
             made,
+            source_channels=channels,
             channels=self.channels(channels),
             channels_last=self.channels_last,
         )
@@ -185,6 +190,10 @@ def stack(images: Images) -> tuple[Tensor, NDArray[np.int64]]:
         if images.dim() != 4:
             raise ShapeError(f"a pipeline takes images (N, C, H, W), it was given {tuple(images.shape)}.")
         return images, np.tile(np.array(images.shape[2:], np.int64), (len(images), 1))
+    if not isinstance(images, Sequence) or not all(isinstance(image, Tensor) for image in images):
+        raise ShapeError(
+            f"a pipeline takes tensors, one or a list, it was given {type(images).__name__}. Try torch.from_numpy."
+        )
     sizes = np.array([image.shape[-2:] for image in images], np.int64).reshape(-1, 2)
     if len(sizes) == 0:
         raise ShapeError("no image was given.")

@@ -99,6 +99,7 @@ class Program:
     """A batch of N samples, everything drawn."""
 
     passes: tuple[Pass, ...]
+    source_channels: int  # of the images
     channels: int  # of the output: the source's, or 1 after Grayscale(1), or 3 from grey
     dtype: OutputDtype
     channels_last: bool
@@ -146,4 +147,9 @@ def check_source(program: Program, images: Tensor) -> None:
         raise ShapeError(
             f"the draws are for {program.samples} images of {first.source_size}, "
             f"the batch has {len(images)} of {tuple(images.shape[2:])}. Try drawing again for this batch."
+        )
+    if images.shape[1] != program.source_channels:
+        raise ShapeError(
+            f"the program is for images of {program.source_channels} channels, these have {images.shape[1]}. "
+            f"Try compile(draws, sizes, channels={images.shape[1]})."
         )

@@ -69,6 +69,7 @@ def assemble(
     operations: Sequence[Any],
     drawn: Sequence[Parameters],
     *,
+    source_channels: int,
     channels: int,
     channels_last: bool,
 ) -> Program:
@@ -87,6 +88,7 @@ def assemble(
             mix = mix_of(made)
     return Program(
         passes=passes,
+        source_channels=source_channels,
         channels=channels,
         dtype=result_dtype(operations),
         channels_last=channels_last,

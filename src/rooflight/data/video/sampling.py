@@ -13,6 +13,8 @@ Frames = NDArray[np.int64]
 def by_stride(start: int, *, count: int, stride: int) -> Frames:
     """Frame numbers start, start + stride, …: `count` of them."""
     _at_least_one(count=count, stride=stride)
+    if start < 0:
+        raise ConfigError(f"a clip that starts at frame {start}: frames are counted from 0.")
     return start + stride * np.arange(count, dtype=np.int64)
 
 
@@ -25,6 +27,10 @@ def by_time(times: Sequence[float] | NDArray[np.float64], start: float, *, count
     if not 0 < fps < float("inf"):
         raise ConfigError(f"{fps:g} frames per second: it must be above 0.")
     asked = start + np.arange(count) / fps
+    if len(times) == 0:
+        raise ConfigError("a video without frames has no clip.")
+    if not np.isfinite(start) or not np.isfinite(times).all():
+        raise ConfigError("the start of a clip and the times of its frames are finite seconds; one of these is not.")
     # Half a microsecond forgives the rounding of 1/fps: containers count time in steps of 10 microseconds and more.
     shown = np.searchsorted(np.asarray(times), asked + 5e-7, side="right") - 1
     return np.clip(shown, 0, len(times) - 1).astype(np.int64)
