@@ -84,7 +84,7 @@ def test_the_table_fits_a_terminal_and_says_the_assumptions_once(whole: Report) 
     assert max(display_width(line) for line in table_text(table).splitlines()) <= 100
     assumed = [line for line in text(whole).splitlines() if line.startswith("assumed: ")]
     assert len(assumed) == len(set(assumed))
-    assert any(line.startswith("assumed: power is a model") for line in assumed)
+    assert any(line.startswith("assumed: power is idle draw") for line in assumed)
 
 
 def test_the_goal_orders_those_that_fit(whole: Report) -> None:
