@@ -38,7 +38,8 @@ def is_saved(model: str) -> bool:
 def saved(config: PlanConfig) -> Traced:
     """What a file or stdin holds, with the settings that a trace does not depend on: a trace, or one of every batch.
 
-    raises  ConfigError if it is neither, holds a number that cannot be, or is of another batch, task or dtype than a flag asks for
+    raises  ConfigError if it is neither, holds a number that cannot be, or is of another batch, task or dtype than a
+            flag asks for
     """
     from rooflight.estimate.affine import TraceFamily, at_batch
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rooflight.core.errors import RooflightError
 from rooflight.core.plans import BATCH, Plan, PlanConfig, WayOut
 from rooflight.core.units import show_bytes, show_percent
+from rooflight.flows.plan_catalogue import limits
 from rooflight.flows.plan_form import form_of
 from rooflight.flows.plan_models import Traced, is_saved, optimizer_of, traced
 
@@ -49,7 +50,8 @@ def ways_out(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequenc
 def sentences(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequence[Swept]) -> list[str]:
     """What was found, and one for each way that leads to a step that fits."""
     if not plan.estimates:
-        return ["No GPU of the catalogue is left. Try fewer limits."]
+        given = " ".join(f"--{name.replace('_', '-')} {getattr(config, name)}" for name in limits(config))
+        return [f"No GPU of the catalogue is left{f' under {given}' if given else ''}. Try a wider limit, or none."]
     least = min(row.peak_bytes for row in plan.estimates)
     if sweep is None or not found:
         return [f"It does not fit this machine: it peaks at {show_bytes(least)}. Try a smaller --batch."]
