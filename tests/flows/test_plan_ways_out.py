@@ -136,8 +136,11 @@ def test_weights_that_are_not_trained_are_tried_in_two_bytes(
     config: PlanConfig, tmp_path: Path, changes: dict[str, Any], flags: str
 ) -> None:
     file = tmp_path / "deep.py"
-    file.write_text(MLP.replace("self.blocks(x)", "self.blocks(x.float())"))  # an adapter multiplies no integers
-    asked = replace(config, model=f"{file}:build", batch=2**18, gpu=("RTX A2000 6GB",), **changes)
+    words = MLP.replace("range(6)", "range(40)")  # 10 GiB of weights in float32, of 6 there are
+    file.write_text(
+        words.replace("self.blocks(x)", "self.blocks(x.to(self.head.weight.dtype))")
+    )  # adapters take floats
+    asked = replace(config, model=f"{file}:build", batch=8, gpu=("RTX A2000 6GB",), **changes)
     answer = plan(asked).answer
     assert isinstance(answer, Plan)
     mine = next(each for each in answer.ways_out if each.flags == flags)
