@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rooflight.cli.main import run
 from rooflight.core.codec import from_json, to_json
 from rooflight.core.roofs import Calibration, OperatorRate
-from rooflight.core.types import Environment, GpuSpec
+from rooflight.core.types import Environment, GpuSpec, TimedKernels
 from rooflight.flows import calibrate as calibrate_flow
 from rooflight.flows import roof as roof_flow
 from rooflight.flows.calibrate import class_rates
+from rooflight.flows.calibration import calibrated_roof
+from rooflight.hardware.detect import detect
 from tests.flows.conftest import ROOF, measured
 
 
@@ -194,6 +197,21 @@ def test_a_calibration_that_does_not_fit_is_not_used_and_the_sentence_says_why(
     said = capsys.readouterr()
     assert why in said.err.replace("\n", "")
     assert json.loads(said.out)["roof"]["source"] == ROOF.source
+
+
+@pytest.mark.parametrize(("error", "used"), [(0.39, True), (0.41, False)])
+def test_timed_operators_that_tell_held_out_steps_badly_are_not_used(
+    calibrated: Path, error: float, used: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timed = TimedKernels(kernels=(), networks=4, median_error=error, low=0.5, high=2.0)
+    change(calibrated, timed=timed)
+    assert run(["plan", "--device", "cpu", "--dtype", "float32", "--json"]) == 0
+    said = capsys.readouterr()
+    assert ("41.0 % off (median)" in said.err.replace("\n", " ")) is not used
+    assert json.loads(said.out)["roof"]["source"].startswith("calibrated on")
+    roof, _ = calibrated_roof(torch.device("cpu"), detect(), ("float32",), calibrated)
+    assert roof is not None
+    assert roof.timed == (timed if used else None)
 
 
 def test_a_file_that_the_user_names_must_fit(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:

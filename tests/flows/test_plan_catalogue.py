@@ -146,7 +146,14 @@ def test_a_limit_of_dollars_leaves_what_is_known_to_cost_less() -> None:
 def test_no_gpu_left_is_a_clear_no() -> None:
     report = plan(PlanConfig(min_memory_gib=9999))
     assert report.exit_code == 1
-    assert "No GPU of the catalogue is left" in text(report)
+    assert "No GPU of the catalogue is left under --min-memory-gib 9999. Try a wider limit" in text(report)
+
+
+def test_no_gpu_costs_nothing_and_the_cheapest_is_told() -> None:
+    report = plan(PlanConfig(max_usd_per_hour=0))
+    assert report.exit_code == 1
+    assert "left under --max-usd-per-hour 0. Try a wider limit, or none." in text(report)
+    assert re.search(r"over 0 USD/h \(the cheapest is 0\.\d\d\), or not known", text(report))
 
 
 def test_a_step_that_does_not_fit_names_a_batch_that_does() -> None:

@@ -132,6 +132,30 @@ def test_a_document_that_does_not_say_how_each_number_grows(file: Path, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("flops", -1, "flops of operator 0, .* is -1, which cannot be"),
+        ("bytes_read", -(10**9), "bytes_read of operator 0"),
+        ("product", [1, 0, 3, 3], "a size of the product of operator 0, .* is 0, which cannot be"),
+        ("product", [1, 2, 3, 10**400], "is a number of 401 digits, which cannot be"),
+        ("batch", 0, "batch is 0, which cannot be"),
+    ],
+)
+def test_numbers_that_cannot_be(file: Path, tmp_path: Path, key: str, value: Any, said: str) -> None:
+    for name, plain in (("one", json.loads(file.read_text())["base"]), ("every", json.loads(file.read_text()))):
+        held = plain["base"] if name == "every" else plain
+        if key == "product":  # a family says how each grows: only an operator that has one may be changed
+            place = next(index for index, op in enumerate(held["ops"]) if op["product"])
+            said = said.replace("operator 0", f"operator {place}")
+            held["ops"][place][key] = value
+        else:
+            (held["workload"] if key == "batch" else held["ops"][0])[key] = value
+        (tmp_path / f"{name}.json").write_text(json.dumps(plain))
+        with pytest.raises(ConfigError, match=said):
+            plan(PlanConfig(model=str(tmp_path / f"{name}.json"), gpu=GPUS))
+
+
+@pytest.mark.parametrize(
     "changes", [{"interleave": 2}, {"sequence_parallel": True}, {"shard": "parameters"}, {"shard_group": 2}]
 )
 def test_one_gpu_shares_nothing(file: Path, changes: dict[str, Any]) -> None:

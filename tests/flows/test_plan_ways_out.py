@@ -1,6 +1,8 @@
 """What to do when nothing fits: every way is what a trace of the changed step says."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +121,38 @@ def test_where_no_change_alone_is_enough_several_are_tried_together() -> None:
     together = [way.flags for way in answer.ways_out if way.fits]
     assert together
     assert all(flags.startswith("--batch 1 --checkpointing") for flags in together)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({"task": "infer", "dtype": "float32"}, "--dtype bfloat16 --parameter-dtype bfloat16"),
+        ({"task": "infer", "dtype": "bfloat16", "parameter_dtype": "float32"}, "--parameter-dtype bfloat16"),
+        ({"dtype": "bfloat16"}, "--trainable lora --parameter-dtype bfloat16"),
+        ({"dtype": "bfloat16", "trainable": "lora"}, "--parameter-dtype bfloat16"),
+    ],
+)
+def test_weights_that_are_not_trained_are_tried_in_two_bytes(
+    config: PlanConfig, tmp_path: Path, changes: dict[str, Any], flags: str
+) -> None:
+    file = tmp_path / "deep.py"
+    words = MLP.replace("range(6)", "range(40)")  # 10 GiB of weights in float32, of 6 there are
+    file.write_text(
+        words.replace("self.blocks(x)", "self.blocks(x.to(self.head.weight.dtype))")
+    )  # adapters take floats
+    asked = replace(config, model=f"{file}:build", batch=8, gpu=("RTX A2000 6GB",), **changes)
+    answer = plan(asked).answer
+    assert isinstance(answer, Plan)
+    mine = next(each for each in answer.ways_out if each.flags == flags)
+    assert mine.not_the_same is not None
+    assert "rounded to bfloat16" in mine.not_the_same
+    assert mine.peak_bytes < answer.estimates[0].peak_bytes
+
+
+def test_a_way_that_the_model_does_not_have_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "one.py"
+    file.write_text("from torch import nn\nINPUT_SHAPE = (4096,)\ndef build():\n    return nn.Linear(4096, 10)\n")
+    report = plan(PlanConfig(model=f"{file}:build", batch=2**21, dtype="float16", gpu=("T4",)))
+    assert isinstance(report.answer, Plan)
+    assert [words.partition(":")[0] for words in report.answer.untraced] == ["--checkpointing", "--trainable lora"]
+    assert any(note.startswith("no way out: --checkpointing: ") and "repeats no block" in note for note in report.notes)

@@ -111,6 +111,7 @@ def test_a_function_in_a_file(tmp_path: Path) -> None:
     [
         ("torchvision:resnet5", "Did you mean resnet5?0"),
         ("resnet500", "Did you mean .*resnet50"),
+        ("nets/vit.py", r"which of its functions builds the model\? Try nets/vit\.py:build"),
         ("hf:bert-base-uncase", "Did you mean 'bert-base-uncased'"),
         ("resnet51", r"Did you mean (\S+) or (?!\1\b)\S+ or (?!\1\b)\S+\?"),
         ("tim:resnet50", "no library 'tim'.*'timm'"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rooflight.core.errors import ConfigError, TraceError
 from rooflight.core.types import Trace, Workload
 from rooflight.trace.inputs import tokens
+from rooflight.trace.prepare import prepare
 from rooflight.trace.tracer import trace
 
 D, BLOCKS = 64, 4
@@ -154,6 +155,15 @@ def test_prefill_and_decode() -> None:
     assert size(decode, "kv_cache") == 2 * 2 * 24 * D * 2
     assert {life.first_op for life in decode.lifetimes if life.role == "kv_cache"} == {0}
     assert size(prefill, "kv_cache") == 0
+
+
+def test_a_model_of_transformers_without_its_own_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(n_layer=2, n_head=2, n_embd=8, vocab_size=10)
+    model = transformers.GPT2LMHeadModel(config)
+    monkeypatch.delattr(transformers.PreTrainedModel, "gradient_checkpointing_enable")
+    with pytest.raises(ConfigError, match="no gradient_checkpointing_enable"):
+        prepare(model, replace(TRAIN, checkpointing=True))
 
 
 def test_what_cannot_generate() -> None:

@@ -157,6 +157,7 @@ class Plan:
     assumptions: tuple[str, ...] = ()  # of all estimates
     peak: StepPeak | None = None  # None: not known
     ways_out: tuple[WayOut, ...] = ()  # where nothing fits
+    untraced: tuple[str, ...] = ()  # ways that the model does not have: the flags, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ def plan(config: PlanConfig | None = None, *, page: Path | None = None, console:
         roof=here.roof if here else None,
         estimates=ranked(rows, config.goal),
         left_out=(*(over.left_out if over else ()), *left_out),
-        assumptions=over.sweep.assumptions() if over else (),
+        assumptions=(*over.notes, *over.sweep.assumptions()) if over else (),
         peak=step_peak(step),
     )
     told = plan_report(answer, config, sweep=over.sweep if over else None, found=over.found if over else ())
@@ -81,6 +81,7 @@ class _Over:
     sweep: Sweep
     found: tuple[Swept, ...]
     left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
 
 
 def _over_catalogue(config: PlanConfig, console: Console) -> _Over:
@@ -90,7 +91,7 @@ def _over_catalogue(config: PlanConfig, console: Console) -> _Over:
         specs, left_out = chosen(config, step.whole.workload.dtype)
     sweep = sweep_of(step, config, console)
     kept, costly = affordable((sweep.estimate(spec) for spec in specs), config.max_usd_per_hour)
-    return _Over(sweep=sweep, found=tuple(kept), left_out=(*left_out, *costly))
+    return _Over(sweep=sweep, found=tuple(kept), left_out=(*left_out, *costly), notes=step.notes)
 
 
 def _traced(config: PlanConfig, console: Console) -> Traced:

@@ -69,10 +69,15 @@ def chosen(config: PlanConfig, dtype: str) -> tuple[tuple[GpuSpec, ...], list[Le
     return tuple(kept), [LeftOut(reason=reason, gpus=tuple(names)) for reason, names in reasons.items()]
 
 
+def limits(config: PlanConfig) -> tuple[str, ...]:
+    """The settings that narrow the catalogue down by what a GPU is or costs, as far as they were given."""
+    every = ("max_usd_per_hour", "max_price_usd", "max_watts", "min_memory_gib", "form_factor", "vendor")
+    return tuple(name for name in every if getattr(config, name) is not None)
+
+
 def filtered(config: PlanConfig) -> bool:
-    """Was the catalogue narrowed down by what a GPU is or costs?"""
-    limits = ("max_usd_per_hour", "max_price_usd", "max_watts", "min_memory_gib", "form_factor", "vendor")
-    return any(getattr(config, name) is not None for name in limits)
+    """Was the catalogue narrowed down?"""
+    return bool(limits(config))
 
 
 def _filters(config: PlanConfig, dtype: str) -> list[tuple[str, Callable[[GpuSpec], bool]]]:
@@ -136,14 +141,16 @@ def affordable(found: Iterable[Swept], most: float | None) -> tuple[list[Swept],
     """Those whose hour costs at most so much; a price that is not known is no price below it."""
     if most is None:
         return list(found), []
-    kept, names = [], []
+    kept, names, prices = [], [], []
     for swept in found:
         price = swept.estimate.usd_per_hour
+        prices += [] if price is None else [price]
         if price is not None and price <= most:
             kept.append(swept)
         else:
             names.append(swept.spec.name)
-    return kept, [LeftOut(reason=f"over {most:g} USD/h, or not known", gpus=tuple(names))] if names else []
+    least = f" (the cheapest is {min(prices):.2f})" if prices and not kept else ""
+    return kept, [LeftOut(reason=f"over {most:g} USD/h{least}, or not known", gpus=tuple(names))] if names else []
 
 
 def ranked(estimates: Iterable[Estimate], goal: Goal) -> tuple[Estimate, ...]:

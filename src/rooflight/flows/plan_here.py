@@ -55,6 +55,8 @@ def plan_here(config: PlanConfig, console: Console) -> Here | None:
         if found is None:
             return None
         roof = found
+    if recipe.note:
+        console.say(recipe.note)
     workload = _workload(config, recipe, dtype)
     traced, estimate = predict_recipe(recipe, workload, roof, where)
     return Here(roof=roof, trace=traced, estimate=estimate)

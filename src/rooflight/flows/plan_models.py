@@ -11,6 +11,7 @@ from rooflight.core.codec import from_json, from_plain
 from rooflight.core.errors import ConfigError
 from rooflight.core.plans import BATCH, PlanConfig, StepPeak, TraceSummary
 from rooflight.core.types import Trace, Workload
+from rooflight.flows.plan_checks import refuse_impossible
 from rooflight.flows.plan_form import form_of, micro_batch, shared_workload
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Traced:
 
     whole: Trace
     other: Trace | None = None
+    notes: tuple[str, ...] = ()  # on the model
 
 
 def is_saved(model: str) -> bool:
@@ -36,7 +38,8 @@ def is_saved(model: str) -> bool:
 def saved(config: PlanConfig) -> Traced:
     """What a file or stdin holds, with the settings that a trace does not depend on: a trace, or one of every batch.
 
-    raises  ConfigError if it is neither, or is of another batch, task or dtype than a flag asks for
+    raises  ConfigError if it is neither, holds a number that cannot be, or is of another batch, task or dtype than a
+            flag asks for
     """
     from rooflight.estimate.affine import TraceFamily, at_batch
 
@@ -46,11 +49,14 @@ def saved(config: PlanConfig) -> Traced:
     plain = from_json(object, sys.stdin.read() if config.model == "-" else _read(config.model), what=what)
     if isinstance(plain, dict) and "base" in plain:
         family = from_plain(TraceFamily, plain, what=what)
+        refuse_impossible(family.base, what)
         whole = at_batch(family, batch or family.base.workload.batch + family.samples)
         other = at_batch(family, other_batch(whole.workload).batch)
     else:
         whole, other = from_plain(Trace, plain, what=what), None
         _check(config, "batch", batch, whole.workload.batch)
+    for step in filter(None, (whole, other)):
+        refuse_impossible(step, what)
     held = whole.workload
     _check(config, "task", None if config.task == "train" else config.task, held.task)
     _check(config, "dtype", None if config.dtype == "auto" else config.dtype, held.dtype)
@@ -124,7 +130,8 @@ def traced(config: PlanConfig, dtype: str, *, alone: bool = False) -> Traced:
     recipe = find_recipe(config)
     workload = gpu_workload(config, recipe, dtype)
     whole = trace_of(recipe, workload)
-    return Traced(whole=whole, other=None if alone else trace_of(recipe, other_batch(workload)))
+    other = None if alone else trace_of(recipe, other_batch(workload))
+    return Traced(whole=whole, other=other, notes=(recipe.note,) if recipe.note else ())
 
 
 def trace_of(recipe: Recipe, workload: Workload) -> Trace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rooflight.core.parallel import words as form_words
@@ -13,7 +12,7 @@ from rooflight.core.types import Estimate, Trace, Workload
 from rooflight.core.units import show_bytes, show_count, show_flops, show_gibibytes, show_seconds
 from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
 from rooflight.flows.plan_generation import generation_lines
-from rooflight.flows.plan_ways_out import sentences, ways_out
+from rooflight.flows.plan_ways_out import sentences, with_ways_out
 from rooflight.flows.roof import too_low
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
         notes += faster_ways(sweep, best[0]) if best else []
         notes += box_sentence(best[0], config.gpus) if best else []
     if not fit:
-        plan = replace(plan, ways_out=ways_out(plan, config, sweep, found))
+        plan = with_ways_out(plan, config, sweep, found)
         notes += sentences(plan, config, sweep, found)
     notes += _legend(shown)
     notes += _of_run(config, fit)

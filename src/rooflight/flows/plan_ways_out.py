@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rooflight.core.errors import RooflightError
 from rooflight.core.plans import BATCH, Plan, PlanConfig, WayOut
 from rooflight.core.units import show_bytes, show_percent
+from rooflight.flows.plan_catalogue import limits
 from rooflight.flows.plan_form import form_of
 from rooflight.flows.plan_models import Traced, is_saved, optimizer_of, traced
 
@@ -26,30 +27,38 @@ class _Change:
 
     flags: str
     config: PlanConfig
+    dtype: str  # of the products
     not_the_same: str | None = None
 
 
-def ways_out(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequence[Swept]) -> tuple[WayOut, ...]:
-    """Each way on the largest GPU, those that fit first, the least slow first; () where none can be worked out."""
+def with_ways_out(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequence[Swept]) -> Plan:
+    """The plan with each way on the largest GPU, those that fit first, the least slow first, and what has no way.
+
+    Unchanged where none can be worked out: for a saved trace, for this machine.
+    """
     if sweep is None or not found or is_saved(config.model):
-        return ()
+        return plan
     largest = max(found, key=lambda swept: swept.spec.memory_bytes)
     dtype = plan.workload.dtype
-    ways = []
-    for change in (*_same_training(plan, config, largest), *_other_training(config)):
-        with suppress(RooflightError):  # no block repeats, no linear layer takes an adapter
-            ways.append(_worked_out(change, traced(change.config, dtype, alone=True), largest))
+    ways, untraced = list[WayOut](), list[str]()
+    for change in (*_same_training(plan, config, largest), *_other_training(plan, config, largest)):
+        try:
+            ways.append(_worked_out(change, traced(change.config, change.dtype, alone=True), largest))
+        except RooflightError as error:  # no block repeats, no linear layer takes an adapter
+            untraced.append(f"{change.flags}: {error}")
     if plan.workload.task == "train" and config.gpus == 1:
         ways += [*_accumulated(plan, config, largest), *_sharded(config, dtype, largest)]
         if not any(way.fits for way in ways):  # none alone is enough
-            ways += _together(config, dtype, largest)
-    return tuple(sorted(ways, key=lambda way: (not way.fits, way.time_ratio)))
+            ways += _together(plan, config, largest)
+    ways.sort(key=lambda way: (not way.fits, way.time_ratio))
+    return replace(plan, ways_out=tuple(ways), untraced=tuple(untraced))
 
 
 def sentences(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequence[Swept]) -> list[str]:
     """What was found, and one for each way that leads to a step that fits."""
     if not plan.estimates:
-        return ["No GPU of the catalogue is left. Try fewer limits."]
+        given = " ".join(f"--{name.replace('_', '-')} {getattr(config, name)}" for name in limits(config))
+        return [f"No GPU of the catalogue is left{f' under {given}' if given else ''}. Try a wider limit, or none."]
     least = min(row.peak_bytes for row in plan.estimates)
     if sweep is None or not found:
         return [f"It does not fit this machine: it peaks at {show_bytes(least)}. Try a smaller --batch."]
@@ -63,9 +72,10 @@ def sentences(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Sequen
     if not plan.ways_out and largest.estimate.max_batch:
         tries = [f"--batch {largest.estimate.max_batch} on {largest.spec.name}, the largest that fits there"]
     tries += _larger_card(sweep, largest)
-    return (
-        [said, *(f"Try {each}." for each in tries)] if tries else [f"{said} Try a smaller model, or another --dtype."]
-    )
+    failed = [f"no way out: {each}" for each in plan.untraced]
+    if not tries:
+        return [f"{said} Try a smaller model, or another --dtype.", *failed]
+    return [said, *(f"Try {each}." for each in tries), *failed]
 
 
 def _sentence(way: WayOut) -> str:
@@ -85,31 +95,49 @@ def _same_training(plan: Plan, config: PlanConfig, largest: Swept) -> Iterator[_
         yield _Change(
             flags=f"--batch {most}",
             config=replace(config, batch=most, accumulation=1),
+            dtype=work.dtype,
             not_the_same="fewer samples a step" if work.task == "train" else None,
         )
     if work.task != "train":
         return
     if not work.checkpointing:
-        yield _Change(flags="--checkpointing", config=replace(config, checkpointing=True))
+        yield _Change(flags="--checkpointing", config=replace(config, checkpointing=True), dtype=work.dtype)
 
 
-def _other_training(config: PlanConfig) -> Iterator[_Change]:
-    """What is learnt, or how, is another."""
+def _other_training(plan: Plan, config: PlanConfig, largest: Swept) -> Iterator[_Change]:
+    """What is learnt, or how, is another; for inference, what the weights are."""
+    dtype = plan.workload.dtype
     if config.task != "train":
+        yield from _half_weights(plan, config, largest)
         return
     optimizer = optimizer_of(config) or ""
     if small := EIGHT_BIT.get(optimizer.removesuffix("-foreach")):
         yield _Change(
             flags=f"--optimizer {small}",
             config=replace(config, optimizer=small),
+            dtype=dtype,
             not_the_same="the optimizer's moments are rounded to 8 bits",
         )
+    adapted = replace(config, trainable="lora")
+    learnt = "adapters of low rank alone are trained"
     if config.trainable == "all":
-        yield _Change(
-            flags="--trainable lora",
-            config=replace(config, trainable="lora"),
-            not_the_same="adapters of low rank alone are trained",
-        )
+        yield _Change(flags="--trainable lora", config=adapted, dtype=dtype, not_the_same=learnt)
+    for change in _half_weights(plan, adapted, largest):
+        if config.trainable == "all":
+            flags, words = f"--trainable lora {change.flags}", f"{learnt}, {change.not_the_same}"
+            yield replace(change, flags=flags, not_the_same=words)
+        elif config.trainable == "lora":
+            yield change
+
+
+def _half_weights(plan: Plan, config: PlanConfig, largest: Swept) -> Iterator[_Change]:
+    """Weights in two bytes, where few or none of them are trained."""
+    if plan.workload.parameter_dtype != "float32" or "bfloat16" not in largest.spec.flops_per_second:
+        return
+    flags, asked = "--parameter-dtype bfloat16", replace(config, parameter_dtype="bfloat16")
+    if plan.workload.dtype != "bfloat16":
+        flags, asked = f"--dtype bfloat16 {flags}", replace(asked, dtype="bfloat16")
+    yield _Change(flags=flags, config=asked, dtype="bfloat16", not_the_same="weights are rounded to bfloat16")
 
 
 def _accumulated(plan: Plan, config: PlanConfig, largest: Swept) -> list[WayOut]:
@@ -125,6 +153,7 @@ def _accumulated(plan: Plan, config: PlanConfig, largest: Swept) -> list[WayOut]
     two = _Change(
         flags=f"--accumulation {parts}",
         config=replace(config, batch=2 * micro, accumulation=2),
+        dtype=plan.workload.dtype,
         not_the_same="batch norms, if there are any, see a micro-batch alone",
     )
     dtype = plan.workload.dtype
@@ -137,15 +166,16 @@ def _accumulated(plan: Plan, config: PlanConfig, largest: Swept) -> list[WayOut]
     return [replace(way, step_seconds=seconds, samples_per_second=rate, time_ratio=ratio)]
 
 
-def _together(config: PlanConfig, dtype: str, largest: Swept) -> list[WayOut]:
+def _together(plan: Plan, config: PlanConfig, largest: Swept) -> list[WayOut]:
     """One sample at a time with checkpointing; that with a small optimizer, with adapters, on several GPUs."""
     least = replace(config, batch=1, accumulation=1, checkpointing=True)
-    flags = "--batch 1 --checkpointing"
-    plain = _Change(flags=flags, config=least, not_the_same="fewer samples a step")
+    flags, dtype = "--batch 1 --checkpointing", plan.workload.dtype
+    plain = _Change(flags=flags, config=least, dtype=dtype, not_the_same="fewer samples a step")
+    others = (replace(more, flags=f"{flags} {more.flags}") for more in _other_training(plan, least, largest))
     ways = []
-    for change in (plain, *(replace(more, flags=f"{flags} {more.flags}") for more in _other_training(least))):
-        with suppress(RooflightError):
-            ways.append(_worked_out(change, traced(change.config, dtype, alone=True), largest))
+    for change in (plain, *others):
+        with suppress(RooflightError):  # each alone was named already, if it cannot be traced
+            ways.append(_worked_out(change, traced(change.config, change.dtype, alone=True), largest))
     with suppress(RooflightError):
         ways += [replace(way, flags=f"{flags} {way.flags}") for way in _sharded(least, dtype, largest)]
     return ways
@@ -162,6 +192,7 @@ def _sharded(config: PlanConfig, dtype: str, largest: Swept) -> list[WayOut]:
         change = _Change(
             flags=f"--gpus {gpus} --shard parameters",
             config=more,
+            dtype=dtype,
             not_the_same=f"{gpus * (config.batch or BATCH)} samples a step",
         )
         step = step or traced(more, dtype, alone=True)  # one rank's step is the same however many there are

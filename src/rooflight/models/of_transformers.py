@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rooflight.core.errors import BackendError, ConfigError, nearest
 from rooflight.core.types import Workload
@@ -18,6 +18,8 @@ from rooflight.models.configurations import CONFIGURATIONS
 from rooflight.models.recipe import Recipe, image_batch, micro_batch, token_batch
 
 TOKENS = 512  # the length of a text, where the model takes so many and none was asked for
+
+POSITIONS = ("wpe", "position_embedding", "position_embeddings", "embed_positions")  # what learned tables are called
 
 
 def _transformers() -> Any:
@@ -63,10 +65,18 @@ def of_configuration(name: str, known: Configuration, input_shape: tuple[int, ..
         config = transformers.AutoConfig.for_model(known.kind, **known.fields)
     except ValueError as error:
         raise ConfigError(f"transformers {transformers.__version__} cannot read {name}: {error}.") from None
+    shape = input_shape or _input_shape(config, kind)
+
+    def build() -> nn.Module:
+        model: nn.Module = kind(config)
+        _refuse_too_long(model, name, shape)
+        return model
+
     return Recipe(
         name=f"hf:{name}",
-        build=lambda: kind(config),
-        input_shape=input_shape or _input_shape(config, kind),
+        build=build,
+        input_shape=shape,
+        note=_beyond(config, name, shape),
         make_input=partial(_make_input, config, kind),
         loss=_loss,
         make_target=lambda output: None,
@@ -110,6 +120,34 @@ def _input_shape(config: Any, kind: Any) -> tuple[int, ...]:
         return (16_000 * 10,)  # ten seconds of sound
     limits = (getattr(config, name, None) for name in ("max_target_positions", "max_position_embeddings"))
     return (min([TOKENS, *(limit for limit in limits if isinstance(limit, int))]),)
+
+
+def _refuse_too_long(model: nn.Module, name: str, shape: tuple[int, ...]) -> None:
+    """A learned table of positions has no row for a later one: no such step could run."""
+    if len(shape) != 1 or getattr(model, "main_input_name", "") == "input_values":
+        return
+    tables = (part for path, part in model.named_modules() if path.rpartition(".")[2] in POSITIONS)
+    rows = [table.num_embeddings - _first_row(table) for table in tables if isinstance(table, nn.Embedding)]
+    if rows and shape[0] > min(rows):
+        raise ConfigError(
+            f"{name} learnt {min(rows):,} positions, and {shape[0]:,} tokens were asked for. Try --seq-len {min(rows)}."
+        )
+
+
+def _first_row(table: nn.Embedding) -> int:
+    """Where position 0 lies: OPT and BART leave rows before it, RoBERTa those up to its padding."""
+    offset: int | None = getattr(table, "offset", None)
+    if offset is not None:
+        return offset
+    return 0 if table.padding_idx is None else table.padding_idx + 1
+
+
+def _beyond(config: Any, name: str, shape: tuple[int, ...]) -> str | None:
+    """Rotated positions go on for ever, but the model was not trained with so many."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if len(shape) != 1 or not isinstance(limit, int) or shape[0] <= limit:
+        return None
+    return f"{shape[0]:,} tokens are more than the {limit:,} that the configuration of {name} is for"
 
 
 def _make_input(config: Any, kind: Any, workload: Workload) -> dict[str, Any]:

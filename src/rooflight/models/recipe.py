@@ -58,3 +58,4 @@ class Recipe:
     make_input: Callable[[Workload], Any] = image_batch
     loss: Callable[[Any, Any], Tensor] = scores_loss  # of the output and the target
     make_target: Callable[[Any], Any] = class_targets  # from the output
+    note: str | None = None  # what to know of a step that runs, but is not as the model was meant

@@ -22,6 +22,8 @@ def resolve(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
         return of_file.recipe(of_user[1], of_user[2], input_shape)
     if name.endswith(".keras"):
         return of_keras.recipe(name, input_shape)
+    if name.endswith(".py"):
+        raise ConfigError(f"{name} is a file: which of its functions builds the model? Try {name}:build.")
     if name in MODELS:
         return _classic(name, input_shape)
     library, colon, model = name.partition(":")

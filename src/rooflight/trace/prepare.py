@@ -85,6 +85,11 @@ def _checkpoint(model: nn.Module, workload: Workload) -> None:
     if not getattr(model, "supports_gradient_checkpointing", True):
         raise ConfigError(f"{workload.model} supports no activation checkpointing. Try without.")
     of_timm = getattr(model, "set_grad_checkpointing", None)
+    if not (of_transformers or of_timm) and _is_of_transformers(model):
+        raise ConfigError(
+            f"this version of transformers gives {workload.model} no gradient_checkpointing_enable. Try another "
+            "version, or without checkpointing."
+        )
     if of_transformers:
         of_transformers({"use_reentrant": False})
     elif of_timm:
@@ -95,6 +100,11 @@ def _checkpoint(model: nn.Module, workload: Workload) -> None:
             raise ConfigError(f"{workload.model} repeats no block whose activations could be checkpointed.")
         for block in blocks:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def _is_of_transformers(model: nn.Module) -> bool:
+    """Its blocks return more than a tensor: they are checkpointed by its own switch or not at all."""
+    return any(kind.__module__.startswith("transformers.") for kind in type(model).__mro__)
 
 
 def _blocks(model: nn.Module) -> Iterator[nn.Module]:
