@@ -115,6 +115,7 @@ def test_fewest_equal_micro_batches(batch: int, most: int, parts: int | None) ->
 
 
 def test_where_no_change_alone_is_enough_several_are_tried_together() -> None:
+    pytest.importorskip("transformers")
     report = plan(PlanConfig(model="hf:gpt2", batch=8, seq_len=1024, gpu=("GeForce GTX 1050 2GB",), dtype="float32"))
     answer = report.answer
     assert isinstance(answer, Plan)
