@@ -39,7 +39,7 @@ class Point:
 
 
 # Random gathers from tables, and a vocoder's many small kernels: no rule describes them, and the figures of the host
-# would bend to meet them. Held-out A100s are 16 % off with them and 10 % without.
+# would bend to meet them.
 WITHOUT_RULE = ("ncf", "waveglow")
 
 
