@@ -11,7 +11,8 @@ from statistics import median
 
 from rooflight.core.codec import to_json
 from rooflight.core.files import write_file
-from rooflight.core.runs import DataInfo, TrainConfig, TrainResult
+from rooflight.core.runs import DataInfo, TrainResult
+from rooflight.core.training import TrainConfig
 from rooflight.core.types import Environment
 from rooflight.flows.train import train
 

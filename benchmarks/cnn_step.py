@@ -23,8 +23,8 @@ from rooflight.hardware.detect import detect
 from rooflight.hardware.environment import environment
 from rooflight.hardware.process import keep_freed_memory
 from rooflight.models.cnn import Cnn
-from rooflight.train.fit import probe_step
 from rooflight.train.layout import prepare
+from rooflight.train.probe import probe_step
 
 CPU = torch.device("cpu")
 BLOCK_IMAGES = 1500  # in a block between two readings of the clock

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from rooflight.core.runs import TrainConfig
 from rooflight.core.tables import text
+from rooflight.core.training import TrainConfig
 from rooflight.data.images import load_images
 from rooflight.flows.predict import predict
 from rooflight.flows.train import default_out, train

@@ -45,7 +45,7 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "bench": {"torch", "torchvision", "numpy", "keras", "mlperf_loadgen", "triton"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow", "numba", "triton", "simplejpeg", "torchcodec", "av"},
     "models": {"torch", "torchvision", "timm", "transformers", "keras"},
-    "train": {"torch", "safetensors"},
+    "train": {"torch", "numpy", "safetensors", "torchao"},
     "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime"},
     "report": set(),
     "flows": {"torch", "PIL"},
@@ -65,6 +65,7 @@ ONE_FILE = (
     "transformers",
     "keras",
     "mlperf_loadgen",
+    "torchao",
 )  # optional: one file each, in a function
 
 

@@ -11,14 +11,15 @@ from task import CLASSES, read_task
 
 import rooflight
 from rooflight.bench.contender import LEARNING_RATE
-from rooflight.core.runs import EpochRecord, TrainConfig
+from rooflight.core.runs import EpochRecord
+from rooflight.core.training import TrainConfig
 from rooflight.data.batches import Batches, normalise
 from rooflight.data.images import load_images, measure_preprocessing
 from rooflight.hardware.detect import detect
 from rooflight.hardware.process import keep_freed_memory
 from rooflight.models.cnn import Cnn
 from rooflight.train.device import pick_dtype
-from rooflight.train.fit import fit
+from rooflight.train.fit import Hooks, fit
 from rooflight.train.layout import prepare
 
 task = read_task()
@@ -54,7 +55,7 @@ def main() -> None:
 
     model, _ = prepare(Cnn(), device, dtype)
     begun = time.time()
-    done = fit(model, batches, test, config, dtype=dtype, classes=CLASSES, on_epoch=epoch_done)
+    done = fit(model, batches, test, config, dtype=dtype, classes=CLASSES, hooks=Hooks(on_epoch=epoch_done))
     record.first_step_seconds = begun - record.started + done.first_step_seconds
     record.finish(
         parameters=sum(parameter.numel() for parameter in model.parameters()),

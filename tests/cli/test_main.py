@@ -13,7 +13,7 @@ from rooflight import __version__
 from rooflight.cli.flags import resolve
 from rooflight.cli.main import run
 from rooflight.core.errors import ConfigError
-from rooflight.core.runs import TrainConfig
+from rooflight.core.training import TrainConfig
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rooflight.core.codec import from_json, to_json
 from rooflight.core.errors import ConfigError
-from rooflight.core.runs import Checkpoint, Preprocessing, TrainConfig
+from rooflight.core.runs import Checkpoint, Preprocessing
+from rooflight.core.training import TrainConfig
 from rooflight.core.types import GpuSpec, Measurement
 
 
@@ -31,7 +32,7 @@ class Outer:
 CHECKPOINT = Checkpoint(
     weights="epoch-0001.safetensors",
     weights_sha256="0" * 64,
-    model="cnn",
+    config=TrainConfig(),
     classes=("가방", "Coat"),
     preprocessing=Preprocessing(channels=1, height=28, width=28, mean=(0.5,), std=(0.25,)),
     epoch=1,
@@ -80,7 +81,7 @@ def test_a_value_without_a_place_in_json_is_refused() -> None:
         ('{"epohcs": 3}', r"no key 'epohcs'. Did you mean 'epochs'"),
         ('{"epochs": "3"}', r"epochs is '3'; it must be of type int"),
         ('{"epochs": true}', r"epochs is True; it must be of type int"),
-        ('{"schedule": "cosine"}', r"schedule is 'cosine'"),
+        ('{"schedule": "linear"}', r"schedule is 'linear'"),
         ('{"flip": "yes"}', r"flip is 'yes'; it must be of type bool"),
         ("[]", r"must be of type dict"),
         ("{", r"is not JSON"),

@@ -1,5 +1,6 @@
 """Shift and mirror, against plain slicing."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,6 +10,10 @@ from rooflight.data.batches import Batches, normalise
 from rooflight.data.pipeline import Pipeline, RandomCrop, RandomHorizontalFlip
 
 SHIFT = 2
+
+
+def draw_of(count: int, *, shift: int, flip: bool) -> Draw:
+    return draw(np.arange(count), epoch=1, seed=0, shift=shift, flip=flip, device=torch.device("cpu"))
 
 
 def by_hand(image: Tensor, down: int, right: int, mirrored: int) -> Tensor:
@@ -44,24 +49,24 @@ def test_apply_is_what_slicing_gives() -> None:
 
 def test_no_shift_and_no_flip_change_nothing() -> None:
     source = images(3, 1)
-    params = draw(3, torch.Generator().manual_seed(1), shift=0, flip=False)
+    params = draw_of(3, shift=0, flip=False)
     assert torch.equal(apply(pad(source, 0), torch.arange(3), params, shift=0), source)
 
 
 def test_draws_cover_the_range_evenly() -> None:
-    params = draw(10_000, torch.Generator().manual_seed(0), shift=SHIFT, flip=True)
+    params = draw_of(10_000, shift=SHIFT, flip=True)
     for moves in (params.down, params.right):
         counts = (moves + SHIFT).bincount(minlength=5)
         assert len(counts) == 5
         assert counts.min() > 1_800  # 2,000 expected, 40 standard deviation
     assert 4_700 < int(params.mirrored.sum()) < 5_300
-    assert not bool(draw(100, torch.Generator().manual_seed(0), shift=1, flip=False).mirrored.any())
+    assert not bool(draw_of(100, shift=1, flip=False).mirrored.any())
 
 
 PLAIN = Preprocessing(channels=1, height=7, width=5, mean=(0.25,), std=(0.5,))
 
 
-def batches(count: int, *, batch: int = 4, seed: int = 0, shift: int = 1, flip: bool = True) -> Batches:
+def batches(count: int, *, batch: int = 4, seed: int = 0, shift: int = 1, flip: bool = True, **ranks: int) -> Batches:
     labels = torch.arange(count)
     return Batches(
         images(count, 1),
@@ -73,7 +78,33 @@ def batches(count: int, *, batch: int = 4, seed: int = 0, shift: int = 1, flip: 
         augmented_epochs=2,
         seed=seed,
         device=torch.device("cpu"),
+        **ranks,
     )
+
+
+def test_an_epoch_begun_anywhere_goes_on_as_the_whole_one() -> None:
+    whole = list(batches(10).epoch(1))
+    rest = list(batches(10).epoch(1, start=4))
+    assert len(rest) == len(whole) - 1
+    for (pixels, labels), (expected, of) in zip(rest, whole[1:], strict=True):
+        assert torch.equal(pixels, expected)
+        assert torch.equal(labels, of)
+
+
+def test_a_sample_looks_the_same_in_every_batch_and_on_every_rank() -> None:
+    def looks(made: Batches) -> dict[int, Tensor]:
+        return {int(label): x for pixels, labels in made.epoch(1) for x, label in zip(pixels, labels, strict=True)}
+
+    alone = looks(batches(12, batch=4))
+    for other in (batches(12, batch=6), batches(12, batch=12)):
+        assert all(torch.equal(x, alone[label]) for label, x in looks(other).items())
+    ranks = [batches(12, batch=4, rank=rank, world_size=2) for rank in (0, 1)]
+    first, second = (looks(made) for made in ranks)
+    assert not first.keys() & second.keys()
+    assert all(torch.equal(x, alone[label]) for label, x in (first | second).items())
+    order = ranks[0].order(1)
+    batch = {int(label) for made in ranks for label in next(iter(made.epoch(1)))[1]}
+    assert batch == set(order[:4].tolist())
 
 
 def test_an_epoch_holds_each_sample_once_and_its_own_label() -> None:

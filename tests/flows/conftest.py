@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from rooflight.bench import operators, timing, variants
-from rooflight.core.runs import TrainConfig, TrainResult
+from rooflight.core.runs import TrainResult
+from rooflight.core.training import TrainConfig
 from rooflight.core.types import GpuSpec, Measurement, TimedKernels
 from rooflight.data.images import load_images
 from rooflight.flows import calibrate, calibrate_kernels

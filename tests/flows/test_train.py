@@ -11,8 +11,9 @@ import torch
 
 from rooflight.core.codec import from_json
 from rooflight.core.errors import ConfigError, RooflightError
-from rooflight.core.runs import EpochRecord, TrainConfig, TrainResult
+from rooflight.core.runs import EpochRecord, TrainResult
 from rooflight.core.tables import text
+from rooflight.core.training import TrainConfig
 from rooflight.flows.checkpoint import read_result
 from rooflight.flows.setting import pick_flip
 from rooflight.flows.train import train

@@ -12,9 +12,9 @@ from rooflight.core.runs import (
     Parity,
     Prediction,
     Preprocessing,
-    TrainConfig,
     TrainResult,
 )
+from rooflight.core.training import TrainConfig
 from rooflight.core.types import Comparison, Environment
 
 PREPROCESSING = Preprocessing(channels=1, height=28, width=28, mean=(0.286,), std=(0.353,))

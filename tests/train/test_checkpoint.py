@@ -9,6 +9,7 @@ from torch import nn
 from rooflight.core.codec import from_json, to_json
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.runs import Checkpoint, Preprocessing
+from rooflight.core.training import TrainConfig
 from rooflight.train.checkpoint import DOCUMENT, load_weights, read_checkpoint, save_checkpoint
 from rooflight.train.layout import prepare
 
@@ -18,7 +19,16 @@ SHAPE = Preprocessing(channels=1, height=28, width=28, mean=(0.5,), std=(0.25,))
 def saved(run: Path, epoch: int = 1) -> nn.Module:
     network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8))
     model, _ = prepare(network, torch.device("cpu"), torch.float32)
-    save_checkpoint(model, run, name="cnn", classes=("a", "b"), preprocessing=SHAPE, epoch=epoch)
+    save_checkpoint(
+        model.state_dict(),
+        run,
+        config=TrainConfig(),
+        classes=("a", "b"),
+        preprocessing=SHAPE,
+        text=None,
+        epoch=epoch,
+        parameters=88,
+    )
     return model
 
 

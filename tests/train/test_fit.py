@@ -1,20 +1,26 @@
 """Training: it learns, it is measured, it repeats, and it stops with a sentence."""
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rooflight.core.errors import ConfigError
-from rooflight.core.runs import EpochRecord, TrainConfig
+from rooflight.core.runs import EpochRecord
+from rooflight.core.training import TrainConfig
 from rooflight.train.evaluate import evaluate
-from rooflight.train.fit import fit, probe_step, tools
+from rooflight.train.fit import Hooks, fit
 from rooflight.train.layout import prepare
+from rooflight.train.precision import autocast_of
+from rooflight.train.probe import probe_step
 
 
 class Stripes:
     """8×8 images, dark above or dark below: two classes that a linear model tells apart."""
 
     def __init__(self, count: int = 64) -> None:
+        self.batch = count // 4
         generator = torch.Generator().manual_seed(0)
         self.labels = torch.arange(count) % 2
         images = torch.randn(count, 1, 8, 8, generator=generator) * 0.1
@@ -25,8 +31,16 @@ class Stripes:
     def __len__(self) -> int:
         return 4
 
-    def epoch(self, epoch: int) -> list[tuple[Tensor, Tensor]]:
-        return list(zip(self.images.chunk(4), self.labels.chunk(4), strict=True))
+    @property
+    def samples(self) -> int:
+        return len(self.labels)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        return np.arange(len(self.labels))
+
+    def epoch(self, epoch: int, *, start: int = 0) -> list[tuple[Tensor, Tensor]]:
+        pairs = zip(self.images[start:].split(self.batch), self.labels[start:].split(self.batch), strict=True)
+        return list(pairs)
 
 
 def model(seed: int = 0) -> nn.Module:
@@ -46,8 +60,7 @@ def test_it_learns_and_records(dtype: torch.dtype) -> None:
         config,
         dtype=dtype,
         classes=2,
-        on_step=samples.append,
-        on_epoch=lambda record: seen.append(record),
+        hooks=Hooks(on_step=lambda before, count, done: samples.append(count), on_epoch=seen.append),
     )
     assert result.evaluation.accuracy == 1.0
     assert result.evaluation.confusion == ((32, 0), (0, 32))
@@ -67,7 +80,7 @@ def test_a_set_smaller_than_the_batch_is_one_small_step() -> None:
         def __len__(self) -> int:
             return 1
 
-        def epoch(self, epoch: int) -> list[tuple[Tensor, Tensor]]:
+        def epoch(self, epoch: int, *, start: int = 0) -> list[tuple[Tensor, Tensor]]:
             return data_of_one
 
     result = fit(model(), OneStep(8), data_of_one, TrainConfig(epochs=2, batch=999), dtype=torch.float32, classes=2)
@@ -94,7 +107,7 @@ def test_the_learning_rate_follows_its_schedule(schedule: str) -> None:
     def watch(record: EpochRecord) -> None:
         rates.append(record.lr)
 
-    fit(model(), data, data.epoch(0), config, dtype=torch.float32, classes=2, on_epoch=watch)
+    fit(model(), data, data.epoch(0), config, dtype=torch.float32, classes=2, hooks=Hooks(on_epoch=watch))
     if schedule == "constant":
         assert rates == [0.01] * 5
     else:
@@ -105,7 +118,7 @@ def test_the_learning_rate_follows_its_schedule(schedule: str) -> None:
 def test_a_loss_that_is_no_number_stops_with_a_sentence() -> None:
     data = Stripes()
     data.images[3] = float("nan")
-    with pytest.raises(ConfigError, match=r"no longer a number in epoch 1 .* lower --lr"):
+    with pytest.raises(ConfigError, match=r"no longer a number in epoch 1, step 1, samples 0, 1, 2.* lower --lr"):
         fit(model(), data, data.epoch(0), TrainConfig(epochs=2, batch=16), dtype=torch.float32, classes=2)
 
 
@@ -121,7 +134,7 @@ def test_evaluation_counts_every_sample_once() -> None:
             return torch.stack([0.5 - x, x - 0.5], dim=1) * 100
 
     batches = [(torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0, 1, 0])), (torch.tensor([0.0]), torch.tensor([1]))]
-    _, _, autocast = tools(Says(), lr=1.0, dtype=torch.float32)
+    autocast = autocast_of(torch.device("cpu"), torch.float32)
     found = evaluate(Says(), batches, classes=2, autocast=autocast)
     assert found.confusion == ((1, 1), (1, 1))
     assert (found.accuracy, found.count) == (0.5, 4)

@@ -10,8 +10,8 @@ from rooflight.cli.flags import with_fields
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
 from rooflight.core.plans import PlanConfig
-from rooflight.core.runs import TrainConfig
 from rooflight.core.tables import Report
+from rooflight.core.training import TrainConfig
 
 Json = Annotated[
     bool, Parameter(name="--json", negative="", help="print one JSON document on stdout and nothing else there")

@@ -26,6 +26,10 @@ class SpecError(RooflightError):
     """A device that is unknown, or a figure that its specification lacks."""
 
 
+class ResourceError(RooflightError):
+    """Memory or disk that does not suffice."""
+
+
 class TraceError(RooflightError):
     """A model that cannot be traced."""
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from rooflight.core.errors import ConfigError
 from rooflight.core.parallel import Parallel, Sharding
-from rooflight.core.runs import setting
+from rooflight.core.settings import setting
 from rooflight.core.types import Estimate, Generation, GpuSpec, Phase, Task, Vendor, Workload
 
 Goal = Literal["fastest", "cheapest", "greenest"]

@@ -1,55 +1,12 @@
 """What a run is made of: its configuration, its data, its results and the files that it leaves. All of it is JSON."""
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from rooflight.core.errors import ConfigError
+from rooflight.core.training import TrainConfig
 from rooflight.core.types import Comparison, Environment
-
-DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
-
-
-def setting(default: Any, help: str) -> Any:
-    """A field of a configuration: its default and its help text, from which flags and --help are made."""
-    return field(default=default, metadata={"help": help})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides a training run. The resolved one is stored in the run folder and can be fed back in."""
-
-    model: str = setting("cnn", "what to train: cnn")
-    data: str = setting("bundled", "bundled, fashion-mnist, mnist, a folder of class folders, or an .npz file")
-    data_dir: str | None = setting(None, "where a named data set is looked for first")
-    epochs: int = setting(5, "passes over the training set")
-    batch: int = setting(64, "samples per step")
-    lr: float = setting(3e-3, "learning rate of Adam; the highest one of a cycle")
-    schedule: Literal["one-cycle", "constant"] = setting("one-cycle", "learning rate over the run")
-    shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
-    flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")
-    augment: float = setting(0.6, "share of the run, from its start, whose images are shifted and mirrored")
-    max_bad: float = setting(0.05, "largest share of broken image files to go on with, 0 to 1")
-    storage: Literal["auto", "memory", "disk"] = setting(
-        "auto", "where a folder's training images wait: decoded in memory, or on disk; auto: memory, if they fit"
-    )
-    dtype: DtypeName = setting("auto", "dtype of the matrix products (autocast)")
-    device: str = setting("auto", "auto, cpu, cuda or cuda:1")
-    seed: int = setting(0, "seed of weights, shuffling and augmentation")
-
-    def __post_init__(self) -> None:
-        least = {"epochs": 1, "batch": 1, "shift": 0, "seed": 0}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ConfigError(f"--{name} {getattr(self, name)}: it must be {bound} or more.")
-            if getattr(self, name) >= 2**32:
-                raise ConfigError(f"--{name} {getattr(self, name)}: it must be below 2³².")
-        if not 0 < self.lr < float("inf"):
-            raise ConfigError(f"--lr {self.lr:g}: it must be above 0.")
-        if not 0 <= self.augment <= 1:
-            raise ConfigError(f"--augment {self.augment:g}: it is a share, 0 to 1.")
-        if not 0 <= self.max_bad < 1:
-            raise ConfigError(f"--max-bad {self.max_bad:g}: it is a share, 0 up to but not including 1.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +65,38 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextInput:
+    """From a text to the model's input: what a token is, and which number it has."""
+
+    level: Literal["word", "character"]
+    words: tuple[str, ...]  # a word's place is its token id
+    length: int  # tokens that the model was trained to read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """Trained weights and all that is needed to use them. Stored as JSON beside the safetensors file that it names."""
 
     weights: str  # file name, beside this document
     weights_sha256: str
-    model: str
+    config: TrainConfig  # what the model was built from
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
     epoch: int
     parameters: int
+    preprocessing: Preprocessing | None = None  # of a model that takes images
+    text: TextInput | None = None  # of a model that takes texts
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.config.model
+
+    @property
+    def pixels(self) -> Preprocessing:
+        """The preprocessing of a model that takes images; raises ConfigError for another."""
+        if self.preprocessing is None:
+            raise ConfigError(f"{self.model} takes texts, not images. Try --prompt.")
+        return self.preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +126,7 @@ class EpochRecord:
     lr: float
     samples_per_second: float  # training steps only, without evaluation
     seconds: float  # since the first step
+    validation_loss: float | None = None  # of the held-out part of the training set, where there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +136,7 @@ class TrainResult:
     run: str  # the folder
     config: TrainConfig
     data: DataInfo
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None  # of images
     device: str
     dtype: str
     reasons: tuple[str, ...]  # why each automatic choice was made

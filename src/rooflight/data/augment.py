@@ -6,9 +6,13 @@ a tensor, so nothing waits for the device.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+
+from rooflight.data.pipeline.philox import words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +24,13 @@ class Draw:
     mirrored: Tensor  # 0 or 1
 
 
-def draw(n: int, generator: torch.Generator, *, shift: int, flip: bool) -> Draw:
-    """An independent draw for each of n samples: shifts uniform in −shift to shift, mirrored with probability ½."""
-    device = generator.device
-    moves = torch.randint(-shift, shift + 1, (2, n), generator=generator, device=device)
-    mirrored = torch.randint(0, 2, (n,), generator=generator, device=device) * int(flip)
-    return Draw(down=moves[0], right=moves[1], mirrored=mirrored)
+def draw(ids: NDArray[np.int64], *, epoch: int, seed: int, shift: int, flip: bool, device: torch.device) -> Draw:
+    """Shifts uniform in −shift to shift, mirrored with probability ½: words of Philox, by the sample's number."""
+    drawn = words(ids, epoch=epoch, seed=seed, operation=0, blocks=1)
+    moves = (drawn[:, :2] % np.uint64(2 * shift + 1)).astype(np.int64) - shift
+    mirrored = (drawn[:, 2] & np.uint64(int(flip))).astype(np.int64)
+    down, right, turned = torch.from_numpy(np.stack((moves[:, 0], moves[:, 1], mirrored))).to(device, non_blocking=True)
+    return Draw(down=down, right=right, mirrored=turned)
 
 
 def pad(images: Tensor, shift: int) -> Tensor:

@@ -2,18 +2,25 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.runs import Preprocessing
-from rooflight.data.augment import apply, draw, pad
+from rooflight.data.augment import Draw, apply, draw, pad
+from rooflight.data.loader.order import check_ranks, rank_slices, shuffled
 
 # Batches are made this many images at a time: the few small operators of a draw then cost next to nothing a step.
 CHUNK = 4096
 
 
 class Batches:
-    """A training set as mini-batches. What an epoch holds depends on (seed, epoch) alone."""
+    """A training set as mini-batches.
+
+    What an epoch holds, and what happens to each sample, depends on (seed, epoch, sample) alone: not on the batch, on
+    the number of ranks, or on where the epoch is begun.
+    """
 
     def __init__(
         self,
@@ -27,32 +34,59 @@ class Batches:
         augmented_epochs: int,
         seed: int,
         device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         """images: uint8 (N, C, H, W); labels: int64 (N,). Both are moved to the device, once.
 
+        batch             samples of all ranks together
         augmented_epochs  after this epoch, images are as they are: the last steps then learn what the test shows
+        raises            ConfigError for a batch that the ranks cannot share
         """
+        check_ranks(0, batch=batch, rank=rank, world_size=world_size, drop_last=False)
         self.padded = pad(images.to(device), shift)
         self.labels = labels.to(device)
         self.preprocessing = preprocessing
         self.batch, self.shift, self.flip, self.seed = batch, shift, flip, seed
         self.augmented_epochs = augmented_epochs
-        self.generator = torch.Generator(device=device)
+        self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
         """Steps in an epoch; the last one may be smaller."""
-        return -(-len(self.labels) // self.batch)
+        return -(-self.samples // self.batch)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each sample once: (float32 (n, C, H, W), int64 (n,)), n = batch but for the last."""
-        self.generator.manual_seed(self.seed * 1_000_003 + epoch)
-        augmented = epoch <= self.augmented_epochs
-        shift, flip = self.shift if augmented else 0, self.flip and augmented
-        order = torch.randperm(len(self.labels), generator=self.generator, device=self.labels.device)
-        for chosen in order.split(max(1, CHUNK // self.batch) * self.batch):
-            params = draw(len(chosen), self.generator, shift=shift, flip=flip)
-            images = normalise(apply(self.padded, chosen, params, shift=self.shift), self.preprocessing)
-            yield from zip(images.split(self.batch), self.labels[chosen].split(self.batch), strict=True)
+    @property
+    def samples(self) -> int:
+        """In an epoch, of all ranks together."""
+        return len(self.labels)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The samples of an epoch in the order that they are trained on, of all ranks together."""
+        return shuffled(self.samples, seed=self.seed, epoch=epoch)
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """(float32 (n, C, H, W), int64 (n,)) of this rank: each sample once, from place `start` of the order on."""
+        order = self.order(epoch)
+        places = rank_slices(
+            len(order), batch=self.batch, rank=self.rank, world_size=self.world_size, start=start, drop_last=False
+        )
+        mine = [order[chosen] for _, chosen in places]
+        together = max(1, CHUNK // max(1, self.batch // self.world_size))
+        for first in range(0, len(mine), together):
+            yield from self._made(mine[first : first + together], epoch)
+
+    def _made(self, batches: list[NDArray[np.int64]], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Several batches in one pass."""
+        ids, sizes = np.concatenate(batches), [len(one) for one in batches]
+        chosen = torch.from_numpy(ids).to(self.labels.device, non_blocking=True)
+        images = apply(self.padded, chosen, self._draw(ids, epoch), shift=self.shift)
+        pixels = normalise(images, self.preprocessing)
+        yield from zip(pixels.split(sizes), self.labels[chosen].split(sizes), strict=True)
+
+    def _draw(self, ids: NDArray[np.int64], epoch: int) -> Draw:
+        on = epoch <= self.augmented_epochs
+        shift, flip = (self.shift, self.flip) if on else (0, False)
+        return draw(ids, epoch=epoch, seed=self.seed, shift=shift, flip=flip, device=self.labels.device)
 
 
 def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -18,17 +18,13 @@ def load_run(run: Path, device: torch.device) -> tuple[nn.Module, Checkpoint]:
     """The model with its last weights, ready to infer, and the document beside them."""
     import torch
 
-    from rooflight.models.registry import find_model
+    from rooflight.flows.family import Reads, build_model
     from rooflight.train.checkpoint import load_weights, read_checkpoint
     from rooflight.train.layout import prepare
 
     checkpoint, state = read_checkpoint(run)
-    entry, shape = find_model(checkpoint.model), checkpoint.preprocessing
-    if (shape.channels, shape.height, shape.width) != entry.input_shape:
-        raise ConfigError(
-            f"{run}: its preprocessing does not give what {checkpoint.model} takes. Try another run folder."
-        )
-    model = entry.build(len(checkpoint.classes))
+    reads = Reads(classes=checkpoint.classes, preprocessing=checkpoint.preprocessing, text=checkpoint.text)
+    model = build_model(checkpoint.config, reads, fresh=False)
     load_weights(model, state, source=run)
     model, _ = prepare(model.eval(), device, torch.float32)
     return model, checkpoint

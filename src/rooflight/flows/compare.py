@@ -32,7 +32,7 @@ def compare_step(
     roof   this machine's roofline
     """
     from rooflight.bench.memory import peak_tensor_bytes
-    from rooflight.train.fit import probe_step
+    from rooflight.train.probe import probe_step
 
     config = result.config
     workload = workload_of(config.model, task="train", batch=len(batch[1]), dtype=result.dtype)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rooflight.core.runs import EpochRecord, TrainConfig
+from rooflight.core.runs import EpochRecord
+from rooflight.core.training import TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from rooflight.bench.contender import FirstStep, Task
@@ -43,20 +46,32 @@ class RooflightContender:
     def __len__(self) -> int:
         return self.task.steps
 
-    def epoch(self, epoch: int) -> Iterable[tuple[Tensor, Tensor]]:
-        """The batches, in order."""
+    @property
+    def samples(self) -> int:
+        """In an epoch."""
+        return len(self.x)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """As they stand."""
+        import torch
+
+        found: NDArray[np.int64] = torch.arange(len(self.x)).numpy()
+        return found
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterable[tuple[Tensor, Tensor]]:
+        """The batches, in order; an epoch is always begun at its beginning."""
         return zip(self.x.split(self.task.batch), self.y.split(self.task.batch), strict=True)
 
     def train(self, epochs: int) -> list[float]:
         """Rates as `train` reports them: of an epoch's steps, without the evaluation between epochs."""
         from rooflight.bench.contender import LEARNING_RATE
         from rooflight.bench.timing import synchronise
-        from rooflight.train.fit import fit
+        from rooflight.train.fit import Hooks, fit
 
         config = TrainConfig(epochs=epochs, batch=self.task.batch, lr=LEARNING_RATE, schedule="constant")
         rates: list[float] = []
 
-        def step_done(samples: int) -> None:
+        def step_done(*step: object) -> None:
             if self.first.seconds is None:
                 synchronise(self.device)
                 self.first.done()
@@ -72,8 +87,7 @@ class RooflightContender:
             config,
             dtype=self.dtype,
             classes=self.classes,
-            on_step=step_done,
-            on_epoch=epoch_done,
+            hooks=Hooks(on_step=step_done, on_epoch=epoch_done),
         )
         return rates
 

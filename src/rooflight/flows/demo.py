@@ -10,8 +10,9 @@ from typing import cast
 from rooflight.core.console import Console, Silent
 from rooflight.core.files import fill_file, refuse_taken
 from rooflight.core.plans import HERE, Plan, PlanConfig
-from rooflight.core.runs import TrainConfig, TrainResult
+from rooflight.core.runs import TrainResult
 from rooflight.core.tables import Report, Table
+from rooflight.core.training import TrainConfig
 from rooflight.core.types import Comparison, Machine
 from rooflight.core.units import show_bytes, show_percent, show_rate, show_seconds
 from rooflight.flows.compare import comparison_notes, comparison_table
@@ -46,7 +47,7 @@ def demo(*, device: str = "auto", out: Path | None = None, console: Console | No
     steps.append(("info", _say_machine(cast(Machine, info(quick=True).answer))))
 
     console.say("2/7 plan: predict a training step before it is run")
-    asked = PlanConfig(model=config.model, batch=config.batch, dtype=config.dtype, device=device, gpu=(HERE,))
+    asked = PlanConfig(model=config.model, batch=config.batch, device=device, gpu=(HERE,))
     planned = plan(asked, console=console)
     roof = cast(Plan, planned.answer).roof
     steps.append(("plan", _say_plan(cast(Plan, planned.answer))))

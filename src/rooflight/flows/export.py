@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rooflight.core.console import Console, Silent
 from rooflight.core.errors import RooflightError
-from rooflight.core.runs import Artifact
+from rooflight.core.runs import Artifact, Checkpoint
 from rooflight.core.tables import Report, Table
 from rooflight.core.units import show_bytes
 from rooflight.flows.checkpoint import load_run, read_result
@@ -40,7 +40,7 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
 
     console = console or Silent()
     model, checkpoint = load_run(run, torch.device("cpu"))
-    samples, described = test_samples(run, console)
+    samples, described = test_samples(run, checkpoint, console)
     folder = out or run / "export" / to
     console.say(f"exporting {checkpoint.model} to {to}")
     artifact = write(
@@ -48,7 +48,7 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
         format=to,
         folder=folder,
         classes=checkpoint.classes,
-        preprocessing=checkpoint.preprocessing,
+        preprocessing=checkpoint.pixels,
         samples=samples,
     )
     agrees = all(row.agrees for row in artifact.parity)
@@ -61,14 +61,14 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
     return Report(answer=answer, tables=(_parity_table(artifact),), notes=notes, exit_code=0 if agrees else 1)
 
 
-def test_samples(run: Path, console: Console) -> tuple[Tensor | None, str]:
+def test_samples(run: Path, checkpoint: Checkpoint, console: Console) -> tuple[Tensor | None, str]:
     """Real test images of the run's data, normalised; None, with the reason, where the data is no longer there."""
     from rooflight.data.preprocess import preprocess
-    from rooflight.flows.train_data import find_data, first_test_images
+    from rooflight.flows.train_images import find_data, first_test_images
 
     try:
         result = read_result(run)
-        shape = result.preprocessing
+        shape = checkpoint.pixels
         images, _ = find_data(result.config, (shape.channels, shape.height, shape.width), console)
         chosen = first_test_images(images, SAMPLES)
     except RooflightError:

@@ -70,7 +70,7 @@ def predict(
     with torch.inference_mode(), console.bar("predict", len(files), "images") as advance:
         for start in range(0, len(files), batch):
             some = files[start : start + batch]
-            read, broken = read_images(some, checkpoint.preprocessing)
+            read, broken = read_images(some, checkpoint.pixels)
             skipped += broken
             if read:
                 pixels = torch.cat([tensor for _, tensor in read]).to(where)

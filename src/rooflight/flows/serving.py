@@ -127,7 +127,7 @@ def _network(source: Source) -> tuple[Any, Preprocessing, tuple[str, ...]]:
 
     if source.kind == "run":
         model, checkpoint = load_run(Path(source.name), torch.device("cpu"))
-        return model, checkpoint.preprocessing, checkpoint.classes
+        return model, checkpoint.pixels, checkpoint.classes
     entry = find_model(source.name)
     channels, height, width = entry.input_shape
     halves = (0.5,) * channels

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rooflight.core.runs import DataInfo, TrainConfig
+from rooflight.core.runs import DataInfo
+from rooflight.core.training import DtypeName, TrainConfig
 from rooflight.core.types import Machine
 from rooflight.flows.roof import device_name
 
@@ -22,7 +23,8 @@ class Setting:
 
     machine: Machine
     device: torch.device
-    dtype: torch.dtype
+    dtype: torch.dtype  # of autocast
+    precision: DtypeName  # what was chosen, of which autocast's dtype is part
     flip: bool
     settings: tuple[str, ...]  # set for the process
     reasons: tuple[str, ...]
@@ -32,21 +34,23 @@ def decide(config: TrainConfig, data: DataInfo) -> Setting:
     """The automatic choices of a run, each with its reason."""
     from rooflight.hardware.detect import detect
     from rooflight.hardware.process import busy_cores, keep_freed_memory
-    from rooflight.train.device import dtype_name, pick_device, pick_dtype
+    from rooflight.train.device import pick_device
+    from rooflight.train.precision import pick_precision
 
     machine = detect()
     device, why_device = pick_device(config.device)
-    dtype, why_dtype = pick_dtype(config.dtype, device, machine.cpu.isa)
+    precision = pick_precision(config.dtype, device, machine.cpu.isa)
     flip, why_flip = pick_flip(config.flip, data.classes)
     return Setting(
         machine=machine,
         device=device,
-        dtype=dtype,
+        dtype=precision.dtype,
+        precision=precision.name,
         flip=flip,
         settings=keep_freed_memory() if device.type == "cpu" else (),
         reasons=(
             f"device {device}, {device_name(device, machine)}: {why_device}",
-            f"dtype {dtype_name(dtype)}: {why_dtype}",
+            f"dtype {precision.name}: {precision.reason}",
             f"mirror {'on' if flip else 'off'}: {why_flip}",
             *(busy_cores() if device.type == "cpu" else ()),
         ),
@@ -55,9 +59,7 @@ def decide(config: TrainConfig, data: DataInfo) -> Setting:
 
 def resolved(config: TrainConfig, setting: Setting) -> TrainConfig:
     """The configuration with what was chosen in place of "auto", as it is stored and can be fed back in."""
-    from rooflight.train.device import dtype_name
-
-    return replace(config, device=str(setting.device), dtype=dtype_name(setting.dtype), flip=setting.flip)
+    return replace(config, device=str(setting.device), dtype=setting.precision, flip=setting.flip)
 
 
 def pick_flip(asked: bool | None, classes: tuple[str, ...]) -> tuple[bool, str]:

@@ -12,19 +12,21 @@ from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError
 from rooflight.core.files import new_folder, refuse_taken, write_file
-from rooflight.core.runs import EpochRecord, Preprocessing, TrainConfig, TrainResult
+from rooflight.core.runs import EpochRecord, TrainResult
 from rooflight.core.tables import Report, Table
+from rooflight.core.training import TrainConfig
 from rooflight.core.types import GpuSpec
 from rooflight.core.units import show_percent, show_rate, show_seconds
 from rooflight.flows.compare import compare_step, comparison_notes, comparison_table, predicted_on
+from rooflight.flows.family import Reads, TrainData, build_model, family_of
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-    from rooflight.flows.train_data import TrainData
+    from rooflight.train.loss import Loss
+    from rooflight.train.state import TrainState
 
 
 def train(
@@ -36,25 +38,18 @@ def train(
     roof    this machine's roofline, where it was measured already
     raises  ConfigError, DataError for what cannot be used: before the folder is made, wherever that can be known
     """
-    from rooflight.flows.train_data import find_data, prepare_data
-    from rooflight.models.registry import find_model
-
     console = console or Silent()
     run = out or default_out(config.model)
     refuse_taken(run)
-    entry = find_model(config.model)
-    if entry.untrained:
-        raise ConfigError(f"--model {config.model}: {entry.untrained}. Try rooflight train cnn.")
-    _, height, width = entry.input_shape
-    if config.shift >= min(height, width):
-        raise ConfigError(f"--shift {config.shift}: {config.model} takes images of {height}×{width}; try 1 or 2.")
-    images, why_storage = find_data(config, entry.input_shape, console)
-    setting = decide(config, images.info)
+    family = family_of(config)
+    found = family.find(config, console)
+    setting = decide(config, found.info)
     config = resolved(config, setting)
-    console.say(describe_data(images.info))
-    data = prepare_data(images, config, setting)
-    model, why_layout = build_model(config, len(images.info.classes), setting.device, setting.dtype)
-    setting = replace(setting, reasons=(*setting.reasons, why_layout, *why_storage, *data.reasons))
+    console.say(describe_data(found.info))
+    set_kernels(config)
+    data = family.prepare(found, config, setting)
+    model, why_layout = ready_model(config, data.reads, setting)
+    setting = replace(setting, reasons=(*setting.reasons, why_layout, *found.reasons, *data.reasons))
     for line in (*setting.reasons, *setting.settings):
         console.say(line)
 
@@ -74,21 +69,33 @@ def train(
         dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
         roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
         result = replace(result, reasons=(*result.reasons, predicted_on(roof)))
-        batch = next(iter(data.batches.epoch(0)))
+        batch = next(iter(data.batches.epoch(1)))
         result = replace(result, comparisons=compare_step(result, setting, model, batch, roof))
         write_file(run / "result.json", to_json(result))
     return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
 
 
-def build_model(config: TrainConfig, classes: int, device: torch.device, dtype: torch.dtype) -> tuple[nn.Module, str]:
-    """The model, its weights drawn from the seed, on its device in its layout; and why that one."""
+def set_kernels(config: TrainConfig) -> None:
+    """What the process allows its kernels: TF32, and orders of summation that differ from time to time."""
     import torch
 
-    from rooflight.models.registry import find_model
-    from rooflight.train.layout import prepare
+    from rooflight.train.precision import set_precision
 
-    torch.manual_seed(config.seed)
-    return prepare(find_model(config.model).build(classes), device, dtype)
+    set_precision(config.dtype)
+    torch.use_deterministic_algorithms(config.deterministic)
+    if config.deterministic:
+        torch.backends.cudnn.benchmark = False
+
+
+def ready_model(config: TrainConfig, reads: Reads, setting: Setting) -> tuple[nn.Module, str]:
+    """The model with its first weights, on its device in its layout; and why that one."""
+    from rooflight.train.layout import prepare
+    from rooflight.train.precision import to_float8
+
+    model = build_model(config, reads, fresh=True)
+    if config.dtype == "float8":
+        model = to_float8(model)
+    return prepare(model, setting.device, setting.dtype)
 
 
 def default_out(model: str) -> Path:
@@ -109,17 +116,19 @@ def _fit(
     import torch
 
     from rooflight.hardware.environment import environment
-    from rooflight.train.device import dtype_name
-    from rooflight.train.fit import fit
+    from rooflight.train.fit import Hooks, fit
 
-    classes = data.info.classes
-    record_epoch = _recorder(run, model, config.model, classes, data.preprocessing)
+    classes = data.reads.classes
+    record_epoch = _recorder(run)
     total = config.epochs * data.info.train_count
     with console.bar(f"train {config.model}", total, "samples") as advance:
 
         def epoch_done(record: EpochRecord) -> None:
             record_epoch(record)
             advance(0, f"epoch {record.epoch}/{config.epochs}, test accuracy {show_percent(record.test_accuracy)}")
+
+        def halved(samples: int) -> None:
+            console.say(f"out of memory: the step is repeated with micro-batches of {samples}")
 
         measured = fit(
             model,
@@ -128,17 +137,23 @@ def _fit(
             config,
             dtype=setting.dtype,
             classes=len(classes),
-            on_step=advance,
-            on_epoch=epoch_done,
+            loss=_loss(config, data, setting),
+            validation=data.validation,
+            hooks=Hooks(
+                on_step=lambda before, samples, done: advance(samples),
+                on_epoch=epoch_done,
+                on_save=lambda state: _save(state, run, config, data.reads),
+                on_halved=halved,
+            ),
         )
     device = device_name(setting.device, setting.machine)
     return TrainResult(
         run=str(run),
         config=config,
         data=replace(data.info, bad=data.bad()),
-        preprocessing=data.preprocessing,
+        preprocessing=data.reads.preprocessing,
         device=device,
-        dtype=dtype_name(setting.dtype),
+        dtype=setting.precision,
         reasons=setting.reasons,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=measured.steps,
@@ -151,17 +166,39 @@ def _fit(
     )
 
 
-def _recorder(
-    run: Path, model: nn.Module, name: str, classes: tuple[str, ...], preprocessing: Preprocessing
-) -> Callable[[EpochRecord], None]:
-    """After each epoch: a checkpoint, a line of metrics.jsonl, a TensorBoard event."""
+def _loss(config: TrainConfig, data: TrainData, setting: Setting) -> Loss:
+    from rooflight.train.loss import CrossEntropy, balanced_weights
+
+    weights = None
+    if config.class_weights == "balanced":
+        if data.labels is None:
+            raise ConfigError(f"--class-weights balanced: {config.model} has no classes to balance. Try none.")
+        weights = balanced_weights(data.labels(), len(data.reads.classes)).to(setting.device)
+    return CrossEntropy(class_weights=weights, smoothing=config.label_smoothing)
+
+
+def _save(state: TrainState, run: Path, config: TrainConfig, reads: Reads) -> None:
     from rooflight.train.checkpoint import save_checkpoint
+
+    save_checkpoint(
+        state.weights(),
+        run,
+        config=config,
+        classes=reads.classes,
+        preprocessing=reads.preprocessing,
+        text=reads.text,
+        epoch=len(state.records),
+        parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+    )
+
+
+def _recorder(run: Path) -> Callable[[EpochRecord], None]:
+    """After each epoch: a line of metrics.jsonl, a TensorBoard event."""
     from rooflight.train.events import EventWriter
 
     events = EventWriter(run)
 
     def record_epoch(record: EpochRecord) -> None:
-        save_checkpoint(model, run, name=name, classes=classes, preprocessing=preprocessing, epoch=record.epoch)
         with (run / "metrics.jsonl").open("a") as file:
             file.write(to_json(record, indent=None) + "\n")
         values = {
@@ -172,6 +209,8 @@ def _recorder(
             "learning_rate": record.lr,
             "samples_per_second": record.samples_per_second,
         }
+        if record.validation_loss is not None:
+            values["loss/validation"] = record.validation_loss
         events.scalars(record.step, values)
 
     return record_epoch

@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from rooflight.core.runs import Artifact, EpochRecord, Prediction, TrainConfig, TrainResult
+from rooflight.core.runs import Artifact, EpochRecord, Prediction, TrainResult
+from rooflight.core.training import TrainConfig
 from rooflight.core.types import Comparison
 from rooflight.core.units import show_bytes, show_flops_per_second, show_percent, show_rate, show_seconds
 from rooflight.report.markup import Markup, join, scroll_box, table, tag
@@ -175,6 +176,8 @@ def pairs(items: Sequence[tuple[str, object]]) -> Markup:
 
 def _preprocessing(result: TrainResult) -> str:
     how = result.preprocessing
+    if how is None:
+        return "tokens"
     mean, std = (", ".join(f"{x:.4g}" for x in numbers) for numbers in (how.mean, how.std))
     return f"{how.channels} × {how.height} × {how.width}, then (x / 255 − mean) / std with mean {mean}, std {std}"
 

@@ -4,6 +4,7 @@ A checkpoint is whole or not there: the weights are written under a name of thei
 document that names them and their checksum is replaced; only then are older weights removed.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
@@ -13,33 +14,43 @@ from torch import Tensor, nn
 from rooflight.core.codec import read_json, to_json
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.files import sha256, write_file
-from rooflight.core.runs import Checkpoint, Preprocessing
+from rooflight.core.runs import Checkpoint, Preprocessing, TextInput
+from rooflight.core.training import TrainConfig
 
 DOCUMENT = "checkpoints/last.json"
 
 
 def save_checkpoint(
-    model: nn.Module, run: Path, *, name: str, classes: tuple[str, ...], preprocessing: Preprocessing, epoch: int
+    weights: Mapping[str, Tensor],
+    run: Path,
+    *,
+    config: TrainConfig,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing | None,
+    text: TextInput | None,
+    epoch: int,
+    parameters: int,
 ) -> Checkpoint:
-    """Write the model's state into RUN/checkpoints and make it the last one."""
+    """Write a model's state dict into RUN/checkpoints and make it the last one."""
     folder = (run / DOCUMENT).parent
     folder.mkdir(exist_ok=True)
     # Plain layout: channels last is a choice of the device at hand, not of the weights.
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    weights = folder / f"epoch-{epoch:04d}.safetensors"
-    write_file(weights, safetensors.torch.save(state))
+    state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+    file = folder / f"epoch-{epoch:04d}.safetensors"
+    write_file(file, safetensors.torch.save(state))
     checkpoint = Checkpoint(
-        weights=weights.name,
-        weights_sha256=sha256(weights),
-        model=name,
+        weights=file.name,
+        weights_sha256=sha256(file),
+        config=config,
         classes=classes,
         preprocessing=preprocessing,
+        text=text,
         epoch=epoch,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=parameters,
     )
     write_file(run / DOCUMENT, to_json(checkpoint))
     for older in folder.glob("*.safetensors"):
-        if older != weights:
+        if older != file:
             older.unlink()
     return checkpoint
 

@@ -5,7 +5,7 @@ from typing import cast
 import torch
 
 from rooflight.core.errors import ConfigError
-from rooflight.core.runs import DtypeName
+from rooflight.core.training import DtypeName
 
 # CPU extensions that multiply bfloat16 in hardware; without one it is emulated, and ten times slower than float32.
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")

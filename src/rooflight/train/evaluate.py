@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rooflight.core.runs import Evaluation
-from rooflight.train.loop import Autocast
+from rooflight.train.precision import Autocast
 
 
 @torch.inference_mode()

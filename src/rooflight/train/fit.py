@@ -1,22 +1,39 @@
 """From a model, batches and a TrainConfig to trained weights and their record."""
 
-import copy
-import math
-import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rooflight.core.errors import ConfigError
-from rooflight.core.runs import EpochRecord, Evaluation, TrainConfig
+from rooflight.core.runs import EpochRecord, Evaluation
+from rooflight.core.training import TrainConfig
+from rooflight.train.clock import Clock
+from rooflight.train.early import Patience
+from rooflight.train.ema import Ema
 from rooflight.train.evaluate import evaluate
-from rooflight.train.loop import Autocast, EpochBatches, Totals, train_epochs, train_step
+from rooflight.train.guard import Guard
+from rooflight.train.loop import EpochBatches, train_epochs
+from rooflight.train.loss import CrossEntropy, Loss
+from rooflight.train.optimizer import Group, build_optimizer, rate_share
+from rooflight.train.precision import Autocast, autocast_of, scaler_of
+from rooflight.train.ranks import Alone, Ranks
+from rooflight.train.state import Place, TrainState
+from rooflight.train.step import Done, Step
 
-WARM_UP = 0.2  # share of the steps over which the one-cycle learning rate rises
+Pairs = Iterable[tuple[Any, Tensor]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What is called while a run goes on."""
+
+    on_step: Callable[[Place, int, Done], None] = lambda before, samples, done: None  # after a step is issued
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None  # the state is at the next epoch's beginning
+    on_save: Callable[[TrainState], None] = lambda state: None  # every config.checkpoint_every steps, and after epochs
+    on_halved: Callable[[int], None] = lambda micro_batch: None  # memory did not suffice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,162 +41,184 @@ class Fit:
     """What a call of `fit` measured."""
 
     records: tuple[EpochRecord, ...]
-    evaluation: Evaluation  # of the last epoch's weights; nothing is chosen by it
+    evaluation: Evaluation  # of the weights that are kept
     steps: int
     step_seconds: float  # median over the epochs; the first is left out where there are others
     samples_per_second: float
     first_step_seconds: float
+    micro_batch: int | None  # samples at once, where memory asked for fewer than the batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Samples that are not trained on."""
+
+    test: Pairs
+    validation: Pairs | None = None  # of the training set, for --patience
 
 
 def fit(
     model: nn.Module,
     batches: EpochBatches,
-    test_batches: Iterable[tuple[Tensor, Tensor]],
+    test_batches: Pairs,
     config: TrainConfig,
     *,
     dtype: torch.dtype,
     classes: int,
-    on_step: Callable[[int], None] = lambda samples: None,
-    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    loss: Loss | None = None,
+    validation: Pairs | None = None,
+    groups: Sequence[Group] | None = None,
+    ranks: Ranks | None = None,
+    resume: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None,
+    hooks: Hooks = Hooks(),
 ) -> Fit:
     """Train a prepared model and measure it.
 
-    dtype     of the matrix products; float32 switches autocast off. Weights and optimizer state stay float32
-    on_step   called with the number of samples after each step
-    on_epoch  called with each epoch's record, when the model holds that epoch's weights
-    raises    ConfigError if the loss is no longer a number
+    dtype       of the matrix products; float32 switches autocast off. Weights and optimizer state stay float32
+    loss        default: cross entropy, as the configuration has it
+    validation  held-out training samples, for --patience
+    groups      parameters with their learning rates; default: all that are trained, with config.lr
+    resume      tensors and document of a state to go on from
+    raises      ConfigError if the loss is no longer a number or jumps, ResourceError if not one sample fits
     """
-    device = next(model.parameters()).device
-    optimizer, scaler, autocast = tools(model, lr=config.lr, dtype=dtype)
-    scheduler = _scheduler(optimizer, config, config.epochs * len(batches))
-    clock = _Clock(device)
-    records: list[EpochRecord] = []
-    evaluations: list[Evaluation] = []
-
-    def step_done(samples: int) -> None:
-        clock.step(samples)
-        on_step(samples)
-
-    def epoch_done(epoch: int, totals: Totals) -> None:
-        train_loss = float(totals.loss) / totals.samples  # the host waits for the device here
-        seconds = clock.epoch()
-        evaluation = evaluate(model, test_batches, classes=classes, autocast=autocast)
-        if not (train_loss < float("inf") and evaluation.loss < float("inf")):
-            raise ConfigError(f"the loss is no longer a number in epoch {epoch} (lr {config.lr:g}). Try a lower --lr.")
-        record = EpochRecord(
-            epoch=epoch,
-            step=epoch * len(batches),
-            train_loss=train_loss,
-            train_accuracy=int(totals.correct) / totals.samples,
-            test_loss=evaluation.loss,
-            test_accuracy=evaluation.accuracy,
-            lr=float(scheduler.get_last_lr()[0]),
-            samples_per_second=totals.samples / seconds,
-            seconds=clock.elapsed(),
-        )
-        records.append(record)
-        evaluations.append(evaluation)
-        on_epoch(record)
-        clock.start_epoch()
-
-    clock.start_epoch()
+    state = build_state(model, config, dtype=dtype, groups=groups)
+    if resume:
+        state.load(dict(resume[0]), dict(resume[1]))
+    run = _Run(
+        state=state,
+        batches=batches,
+        held=Held(test=test_batches, validation=validation),
+        config=config,
+        classes=classes,
+        autocast=autocast_of(state.device, dtype),
+        hooks=hooks,
+    )
+    step = Step(
+        loss=loss or CrossEntropy(smoothing=config.label_smoothing),
+        autocast=run.autocast,
+        rate_share=run.rate_share,
+        ranks=ranks or Alone(),
+        seed=config.seed,
+        clip=config.clip,
+        micro_batch=config.micro_batch,
+        on_halved=hooks.on_halved,
+    )
     train_epochs(
-        model,
+        state,
         batches,
+        step,
         epochs=config.epochs,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        scaler=scaler,
-        autocast=autocast,
-        on_step=step_done,
-        on_epoch=epoch_done,
+        batch=config.batch,
+        on_step=run.step_done,
+        on_epoch=run.epoch_done,
     )
-    rates = [record.samples_per_second for record in records]
-    rate = median(rates[1:] or rates)
-    return Fit(
-        records=tuple(records),
-        evaluation=evaluations[-1],
-        steps=config.epochs * len(batches),
-        step_seconds=clock.step_samples / rate,
-        samples_per_second=rate,
-        first_step_seconds=clock.first_step_seconds,
+    return run.result(step)
+
+
+def build_state(
+    model: nn.Module, config: TrainConfig, *, dtype: torch.dtype, groups: Sequence[Group] | None = None
+) -> TrainState:
+    """A run before its first step."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    device = trained[0].device
+    return TrainState(
+        model=model,
+        optimizer=build_optimizer(groups or [Group(parameters=trained, lr=config.lr)], config),
+        scaler=scaler_of(device, dtype),
+        ema=Ema(model, config.ema) if config.ema else None,
+        patience=Patience(epochs=config.patience) if config.patience else None,
     )
 
 
-def tools(
-    model: nn.Module, *, lr: float, dtype: torch.dtype
-) -> tuple[torch.optim.Optimizer, torch.amp.GradScaler, Autocast]:
-    """The optimizer, the loss scaler and the autocast context of a prepared model."""
-    kind = next(model.parameters()).device.type
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """What happens around the steps of one run."""
 
-    def autocast() -> AbstractContextManager[object]:
-        return torch.autocast(kind, dtype, enabled=dtype != torch.float32)
+    state: TrainState
+    batches: EpochBatches
+    held: Held
+    config: TrainConfig
+    classes: int
+    autocast: Autocast
+    hooks: Hooks
+    clock: Clock = field(init=False)
+    guard: Guard = field(init=False)
+    rate_share: Callable[[int], float] = field(init=False)
+    evaluation: Evaluation | None = None
 
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
-    # float16 has no room for small gradients: the loss is scaled up, and steps that overflow are left out.
-    scaler = torch.amp.GradScaler(kind, enabled=dtype == torch.float16)
-    return optimizer, scaler, autocast
+    def __post_init__(self) -> None:
+        self.clock = Clock(self.state.device, before=self.state.records[-1].seconds if self.state.records else 0.0)
+        self.guard = Guard(self.state.device, spike=self.config.spike, samples_of=self._samples_of)
+        self.rate_share = rate_share(self.config, self.config.epochs * len(self.batches))
 
+    def step_done(self, before: Place, samples: int, done: Done) -> None:
+        self.clock.step(samples)
+        self.guard.see(before, samples, done.mean)
+        self.hooks.on_step(before, samples, done)
+        every, place = self.config.checkpoint_every, self.state.place
+        # The step that ends an epoch is saved with the epoch's record.
+        if every and place.step % every == 0 and place.samples < self.batches.samples:
+            self.guard.check()  # no checkpoint of weights that are no numbers
+            self.clock.pause()
+            self.hooks.on_save(self.state)
+            self.clock.go_on()
 
-def probe_step(
-    model: nn.Module, images: Tensor, labels: Tensor, *, dtype: torch.dtype
-) -> tuple[Callable[[], object], Callable[[], int]]:
-    """One training step to be measured, on a copy of the model, so that its weights stay as they are.
+    def epoch_done(self) -> bool:
+        """Evaluate, record, save; False if it is time to stop."""
+        self.guard.check()
+        totals, state = self.state.totals, self.state
+        train_loss = float(totals.loss / totals.weight)  # the host waits for the device here
+        seconds, samples = self.clock.epoch()
+        with state.deployed() as model:
+            self.evaluation = evaluate(model, self.held.test, classes=self.classes, autocast=self.autocast)
+            validation_loss = self._validate(model)
+        record = EpochRecord(
+            epoch=state.place.epoch,
+            step=state.place.step,
+            train_loss=train_loss,
+            train_accuracy=int(totals.correct) / max(1, state.place.samples),
+            test_loss=self.evaluation.loss,
+            test_accuracy=self.evaluation.accuracy,
+            lr=self.config.lr * self.rate_share(state.place.step),
+            samples_per_second=samples / seconds if samples else 0.0,
+            seconds=self.clock.elapsed(),
+            validation_loss=validation_loss,
+        )
+        state.records.append(record)
+        state.next_epoch()
+        self.hooks.on_save(state)
+        self.hooks.on_epoch(record)
+        self.clock.start_epoch()
+        return state.patience is None or not state.patience.over
 
-    returns  the step, and a function that counts the bytes that stay between steps: parameters, buffers, optimizer
-             state and the batch
-    """
-    twin = copy.deepcopy(model).train()
-    optimizer, scaler, autocast = tools(twin, lr=1e-3, dtype=dtype)
+    def result(self, step: Step) -> Fit:
+        """The whole run's figures, and the evaluation of the weights that are kept."""
+        patience, model = self.state.patience, self.state.model
+        if patience and patience.best:
+            model.load_state_dict(patience.best)
+        elif self.state.ema:
+            model.load_state_dict(self.state.weights())
+        if self.evaluation is None or patience:  # resumed at its end, or an earlier epoch's weights are the best
+            self.evaluation = evaluate(model, self.held.test, classes=self.classes, autocast=self.autocast)
+        rates = [record.samples_per_second for record in self.state.records if record.samples_per_second]
+        rate = median(rates[1:] or rates)
+        return Fit(
+            records=tuple(self.state.records),
+            evaluation=self.evaluation,
+            steps=self.state.place.step,
+            step_seconds=min(self.config.batch, self.batches.samples) / rate,
+            samples_per_second=rate,
+            first_step_seconds=self.clock.first_step_seconds,
+            micro_batch=step.micro_batch,
+        )
 
-    def step() -> object:
-        return train_step(twin, images, labels, optimizer=optimizer, scaler=scaler, autocast=autocast)
+    def _validate(self, model: nn.Module) -> float | None:
+        if self.held.validation is None:
+            return None
+        found = evaluate(model, self.held.validation, classes=self.classes, autocast=self.autocast)
+        if self.state.patience:
+            self.state.patience.see(found.loss, model)
+        return found.loss
 
-    def staying() -> int:
-        state = [value for entry in optimizer.state.values() for value in entry.values() if isinstance(value, Tensor)]
-        return sum(tensor.nbytes for tensor in (*twin.parameters(), *twin.buffers(), *state, images, labels))
-
-    return step, staying
-
-
-def _scheduler(
-    optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """One cycle: straight up to config.lr, then down to nothing along a cosine. Source: Smith, arXiv 1708.07120."""
-    rising = max(1, round(WARM_UP * steps))
-
-    def share(step: int) -> float:
-        if config.schedule == "constant":
-            return 1.0
-        if step < rising:
-            return (step + 1) / rising
-        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-
-
-class _Clock:
-    """Times the training steps, and leaves out evaluation, saving and what else happens between epochs."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.begin = time.perf_counter()
-        self.epoch_begin = self.begin
-        self.first_step_seconds = 0.0
-        self.step_samples = 0  # of a full step: the last of an epoch may be smaller
-
-    def start_epoch(self) -> None:
-        self.epoch_begin = time.perf_counter()
-
-    def step(self, samples: int) -> None:
-        self.step_samples = max(self.step_samples, samples)
-        if not self.first_step_seconds:
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)  # once in a run
-            self.first_step_seconds = time.perf_counter() - self.begin
-
-    def epoch(self) -> float:
-        return time.perf_counter() - self.epoch_begin
-
-    def elapsed(self) -> float:
-        return time.perf_counter() - self.begin
+    def _samples_of(self, place: Place, samples: int) -> Any:
+        return self.batches.order(place.epoch)[place.samples : place.samples + samples]

@@ -1,82 +1,58 @@
 """The training loop."""
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
-Autocast = Callable[[], AbstractContextManager[object]]
+from rooflight.train.state import Place, TrainState
+from rooflight.train.step import Done, Step
 
 
 class EpochBatches(Protocol):
-    """Anything that yields the mini-batches of an epoch."""
+    """Anything that yields the mini-batches of an epoch, the same ones for the same epoch."""
 
     def __len__(self) -> int:
         """Steps in an epoch."""
 
-    def epoch(self, epoch: int) -> Iterable[tuple[Tensor, Tensor]]:
-        """(input, label) pairs on the model's device."""
+    @property
+    def samples(self) -> int:
+        """In an epoch, of all ranks together."""
 
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The numbers of the epoch's samples, in the order that they are trained on."""
 
-@dataclass(slots=True)
-class Totals:
-    """Sums over an epoch, kept on the device: reading one makes the host wait, so it is read once an epoch."""
-
-    loss: Tensor
-    correct: Tensor
-    samples: int = 0
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterable[tuple[Any, Tensor]]:
+        """(inputs, targets) of this rank on the model's device, from place `start` of the order on."""
 
 
 def train_epochs(
-    model: nn.Module,
+    state: TrainState,
     batches: EpochBatches,
+    step: Step,
     *,
     epochs: int,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-    scaler: torch.amp.GradScaler,
-    autocast: Autocast,
-    on_step: Callable[[int], None],
-    on_epoch: Callable[[int, Totals], None],
+    batch: int,
+    on_step: Callable[[Place, int, Done], None],
+    on_epoch: Callable[[], bool],
 ) -> None:
-    """Train for some epochs. Precision and layout were decided before; watching and saving are the callbacks' affair.
+    """From the state's place to the end of the last epoch. Watching and saving are the callbacks' affair.
 
-    on_step   called with the number of samples after each step is issued
-    on_epoch  called with the epoch, counted from 1, and its sums
+    batch     samples of a step, of all ranks together
+    on_step   called after each step is issued, with the place before it and its samples
+    on_epoch  called after each epoch, while `state` holds its sums; False ends the run
     """
-    device = next(model.parameters()).device
-    for epoch in range(1, epochs + 1):
-        model.train()
-        totals = Totals(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
-        for images, labels in batches.epoch(epoch):
-            loss, scores = train_step(model, images, labels, optimizer=optimizer, scaler=scaler, autocast=autocast)
-            scheduler.step()
-            totals.loss += loss * len(labels)
-            totals.correct += (scores.argmax(1) == labels).sum()
-            totals.samples += len(labels)
-            on_step(len(labels))
-        on_epoch(epoch, totals)
-
-
-def train_step(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    autocast: Autocast,
-) -> tuple[Tensor, Tensor]:
-    """Forward, loss, backward, update. Returns the loss and the scores (n, classes), without their graph."""
-    with autocast():
-        scores = model(images)
-        loss = F.cross_entropy(scores, labels)
-    scaler.scale(loss).backward()
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.detach(), scores.detach()
+    while state.place.epoch <= epochs:
+        state.model.train()
+        for inputs, targets in batches.epoch(state.place.epoch, start=state.place.samples):
+            done = step(state, inputs, targets)
+            state.totals.loss += done.loss
+            state.totals.weight += done.weight
+            state.totals.correct += done.correct
+            before, samples = state.place, min(batch, batches.samples - state.place.samples)
+            state.advance(samples)
+            on_step(before, samples, done)
+        if not on_epoch():
+            break

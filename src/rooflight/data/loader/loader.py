@@ -90,6 +90,12 @@ class Loader:
         return whole + (rest > 0 and not self.drop_last)
 
     @property
+    def samples(self) -> int:
+        """In an epoch, of all ranks together."""
+        count = len(self.source)
+        return count - count % self.batch if self.drop_last else count
+
+    @property
     def device(self) -> torch.device:
         """Where batches are given out."""
         return self._copies.device
@@ -122,9 +128,12 @@ class Loader:
             return shuffled_by_shard(self.source.shards, self.buffer, seed=self.state.seed, epoch=epoch)
         return shuffled(len(self.source), seed=self.state.seed, epoch=epoch)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(inputs, labels int64 (n,)) on the device. `state` counts a batch as soon as it is given out."""
-        start = self._skip if epoch == self.state.epoch else 0
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """(inputs, labels int64 (n,)) on the device, from place `start` of the order on, or where `resume` said.
+
+        `state` counts a batch as soon as it is given out.
+        """
+        start = start or (self._skip if epoch == self.state.epoch else 0)
         self._skip = 0
         order = self.order(epoch)
         plan = rank_slices(

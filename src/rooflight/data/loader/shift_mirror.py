@@ -9,10 +9,9 @@ from torch import Tensor
 
 from rooflight.core.errors import ShapeError
 from rooflight.core.runs import Preprocessing
-from rooflight.data.augment import Draw, apply, pad
+from rooflight.data.augment import Draw, apply, draw, pad
 from rooflight.data.batches import normalise
 from rooflight.data.loader.batch import Images
-from rooflight.data.pipeline.philox import words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +25,9 @@ class ShiftMirror:
 
     def draw(self, ids: NDArray[np.int64], *, epoch: int, seed: int) -> Draw:
         """Shifts uniform in −shift to shift, mirrored with probability ½: words of Philox, by the sample's number."""
-        drawn = words(ids, epoch=epoch, seed=seed, operation=0, blocks=1)
         on = epoch <= self.augmented_epochs
         shift, flip = (self.shift, self.flip) if on else (0, False)
-        moves = torch.from_numpy((drawn[:, :2] % np.uint64(2 * shift + 1)).astype(np.int64) - shift)
-        mirrored = torch.from_numpy((drawn[:, 2] & np.uint64(int(flip))).astype(np.int64))
-        return Draw(down=moves[:, 0], right=moves[:, 1], mirrored=mirrored)
+        return draw(ids, epoch=epoch, seed=seed, shift=shift, flip=flip, device=torch.device("cpu"))
 
     def apply(self, images: Images, draws: Draw, *, sizes: Tensor | None = None) -> Tensor:
         """uint8 (N, C, H, W) to float32 of the same shape. raises ShapeError for images of several sizes"""

@@ -1,46 +1,33 @@
-"""A run's data: in memory where it fits, else on disk and decoded by workers; either way as batches."""
+"""Models that take images: their data in memory where it fits, else on disk and decoded by workers, as batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
-from rooflight.core.runs import BadSample, DataInfo, Preprocessing, TrainConfig
+from rooflight.core.training import TrainConfig
 from rooflight.core.units import show_bytes
+from rooflight.flows.family import Family, Found, Reads, TrainData
 from rooflight.flows.setting import Setting
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from rooflight.data.images import ImageSet
     from rooflight.data.loader.files import FolderSet
     from rooflight.data.loader.loader import Loader
-    from rooflight.train.loop import EpochBatches
 
 EVALUATION_BATCH = 500
 MEMORY_SHARE = 0.25  # of the machine's memory: decoding holds a set twice, and the device's copy may be in it too
 MOST_WORKERS = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainData:
-    """What training takes."""
-
-    info: DataInfo
-    preprocessing: Preprocessing
-    batches: EpochBatches
-    test_batches: Iterable[tuple[Tensor, Tensor]]
-    bad: Callable[[], tuple[BadSample, ...]]  # the broken files met so far
-    reasons: tuple[str, ...] = ()
-
-
 def find_data(
     config: TrainConfig, shape: tuple[int, ...], console: Console
 ) -> tuple[ImageSet | FolderSet, tuple[str, ...]]:
-    """The run's images, fitted to `shape` (C, H, W): decoded in memory, or listed on disk; and why, for a folder.
+    """A run's images, fitted to `shape` (C, H, W): decoded in memory, or listed on disk; and why, for a folder.
 
     raises  ConfigError for --storage disk with what is no folder; else as `load_images` and `open_folder`
     """
@@ -72,13 +59,37 @@ def find_data(
     return loaded, why
 
 
-def prepare_data(images: ImageSet | FolderSet, config: TrainConfig, setting: Setting) -> TrainData:
+def find(config: TrainConfig, console: Console) -> Found:
+    """The images of a run of one of our own models."""
+    from rooflight.models.registry import find_model
+
+    shape = find_model(config.model).input_shape
+    if config.shift >= min(shape[1:]):
+        raise ConfigError(f"--shift {config.shift}: {config.model} takes images of {shape[1]}×{shape[2]}; try 1 or 2.")
+    images, reasons = find_data(config, shape, console)
+    return Found(data=images, info=images.info, reasons=reasons)
+
+
+def prepare(found: Found, config: TrainConfig, setting: Setting) -> TrainData:
     """Batches for training and evaluation, and the normalisation that both use."""
     from rooflight.data.images import ImageSet
 
-    if isinstance(images, ImageSet):
-        return _from_memory(images, config, setting)
-    return _from_disk(images, config, setting)
+    if isinstance(found.data, ImageSet):
+        return _from_memory(found.data, config, setting)
+    return _from_disk(found.data, config, setting)
+
+
+def build(config: TrainConfig, reads: Reads, fresh: bool) -> nn.Module:
+    """One of our own models; its weights are drawn, whether they are kept or not."""
+    from rooflight.models.registry import find_model
+
+    entry, pixels = find_model(config.model), reads.preprocessing
+    if pixels is None or (pixels.channels, pixels.height, pixels.width) != entry.input_shape:
+        raise ConfigError(f"the preprocessing does not give what {config.model} takes. Try another run folder.")
+    return entry.build(len(reads.classes))
+
+
+IMAGES = Family(find=find, prepare=prepare, build=build)
 
 
 def first_test_images(images: ImageSet | FolderSet, count: int) -> Tensor:
@@ -106,9 +117,13 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting) -> Tra
     from rooflight.data.preprocess import preprocess
 
     preprocessing = measure_preprocessing(images.train_images)
+    trained, held_out = _split(len(images.train_images), config)
+    train_images, train_labels = images.train_images, images.train_labels
+    if len(held_out):
+        train_images, train_labels = train_images[trained], train_labels[trained]
     batches = Batches(
-        images.train_images,
-        images.train_labels,
+        train_images,
+        train_labels,
         preprocessing,
         batch=config.batch,
         shift=config.shift,
@@ -117,16 +132,31 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting) -> Tra
         seed=config.seed,
         device=setting.device,
     )
-    device = setting.device
-    pairs = zip(images.test_images.split(EVALUATION_BATCH), images.test_labels.split(EVALUATION_BATCH), strict=True)
-    test_batches = [(preprocess(pixels.to(device), preprocessing), labels.to(device)) for pixels, labels in pairs]
+
+    def evaluated(pixels: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
+        pairs = zip(pixels.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True)
+        return [(preprocess(some.to(setting.device), preprocessing), of.to(setting.device)) for some, of in pairs]
+
     return TrainData(
         info=images.info,
-        preprocessing=preprocessing,
+        reads=Reads(classes=images.info.classes, preprocessing=preprocessing),
         batches=batches,
-        test_batches=test_batches,
+        test_batches=evaluated(images.test_images, images.test_labels),
+        validation=evaluated(images.train_images[held_out], images.train_labels[held_out]) if len(held_out) else None,
+        labels=lambda: train_labels,
         bad=lambda: images.info.bad,
     )
+
+
+def _split(count: int, config: TrainConfig) -> tuple[Tensor, Tensor]:
+    """Numbers of the samples that are trained on, and of those held out for --patience: drawn from the seed."""
+    import torch
+
+    from rooflight.data.loader.order import shuffled
+
+    kept = count - round(config.validation * count)
+    order = torch.from_numpy(shuffled(count, seed=config.seed, epoch=0, lane=3))
+    return order[:kept].sort().values, order[kept:].sort().values
 
 
 def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> TrainData:
@@ -136,7 +166,9 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
     from rooflight.data.loader.rates import describe_rates, measure_rates
     from rooflight.data.loader.shift_mirror import ShiftMirror
 
-    workers = min(setting.machine.cpu.logical_cores, MOST_WORKERS)
+    if config.validation:
+        raise ConfigError("--validation holds images in memory out, not a folder on disk. Try --storage memory.")
+    workers = min(setting.machine.cpu.logical_cores, MOST_WORKERS) if config.workers is None else config.workers
     preprocessing = measure_folder(images, workers=workers, max_bad=config.max_bad)
     augmentation = ShiftMirror(
         preprocessing=preprocessing, shift=config.shift, flip=setting.flip, augmented_epochs=_augmented_epochs(config)
@@ -163,9 +195,10 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
     )
     return TrainData(
         info=images.info,
-        preprocessing=preprocessing,
+        reads=Reads(classes=images.info.classes, preprocessing=preprocessing),
         batches=train,
         test_batches=_EveryTime(test),
+        labels=lambda: images.train.labels,
         bad=lambda: with_bad(images.info, train, test).bad,
         reasons=describe_rates(measure_rates(train)),
     )

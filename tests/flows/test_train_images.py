@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from rooflight.core.errors import ConfigError, DataError
-from rooflight.core.runs import TrainConfig, TrainResult
+from rooflight.core.runs import TrainResult
 from rooflight.core.tables import text
+from rooflight.core.training import TrainConfig
 from rooflight.data.images import load_images
-from rooflight.flows import train_data
+from rooflight.flows import train_images
 from rooflight.flows.train import train
 from tests.flows.conftest import ROOF
 
@@ -69,7 +70,7 @@ def test_from_disk_the_same_seed_gives_the_same_weights(pictures: Path, tmp_path
 
 
 def test_a_set_that_does_not_fit_stays_on_disk(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_data, "MEMORY_SHARE", 1e-9)
+    monkeypatch.setattr(train_images, "MEMORY_SHARE", 1e-9)
     result, _ = run(config(pictures, epochs=1), tmp_path / "run")
     assert any("images stay on disk: they take" in reason for reason in result.reasons)
 

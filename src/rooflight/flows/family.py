@@ -1,0 +1,84 @@
+"""The kinds of models that `rooflight train` knows: what each reads, and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rooflight.core.console import Console
+from rooflight.core.runs import BadSample, DataInfo, Preprocessing, TextInput
+from rooflight.core.training import TrainConfig
+from rooflight.flows.setting import Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rooflight.train.loop import EpochBatches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A run's data before it is made ready: enough to say what it is, and to decide how to train."""
+
+    data: Any  # the family's own
+    info: DataInfo
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What a model takes, as it is kept with its weights."""
+
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing | None = None  # of images
+    text: TextInput | None = None  # of texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainData:
+    """What training takes."""
+
+    info: DataInfo
+    reads: Reads
+    batches: EpochBatches
+    test_batches: Iterable[tuple[Any, Tensor]]
+    validation: Iterable[tuple[Any, Tensor]] | None = None  # held out of the training set
+    labels: Callable[[], Tensor] | None = None  # int64, of the training samples, for --class-weights
+    bad: Callable[[], tuple[BadSample, ...]] = tuple  # the broken files met so far
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """How a kind of model comes to its data and its weights.
+
+    find     the data, and ConfigError or DataError for what cannot be used, before a run folder is made
+    prepare  batches on the device
+    build    the model on the CPU, weights drawn from torch's seed, or loaded where the family starts from trained ones;
+             `fresh` is False where a checkpoint's weights follow, so that nothing need be loaded
+    """
+
+    find: Callable[[TrainConfig, Console], Found]
+    prepare: Callable[[Found, TrainConfig, Setting], TrainData]
+    build: Callable[[TrainConfig, Reads, bool], nn.Module]
+
+
+def family_of(config: TrainConfig) -> Family:
+    """The family of config.model; raises ConfigError for a model that is not known or cannot be trained yet."""
+    from rooflight.core.errors import ConfigError
+    from rooflight.flows.train_images import IMAGES
+    from rooflight.models.registry import find_model
+
+    entry = find_model(config.model)
+    if entry.untrained:
+        raise ConfigError(f"--model {config.model}: {entry.untrained}. Try rooflight train cnn.")
+    return IMAGES
+
+
+def build_model(config: TrainConfig, reads: Reads, *, fresh: bool) -> nn.Module:
+    """The model on the CPU. fresh: its first weights, drawn from the seed; else a checkpoint's follow."""
+    import torch
+
+    torch.manual_seed(config.seed)
+    return family_of(config).build(config, reads, fresh)

@@ -1,0 +1,59 @@
+"""The optimizer, and the learning rate as a function of the step alone."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from rooflight.core.training import TrainConfig
+
+RISING = 0.2  # share of a cycle's steps over which its learning rate rises
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Parameters that share a learning rate."""
+
+    parameters: Sequence[nn.Parameter]
+    lr: float  # the highest of the run
+
+
+def build_optimizer(groups: Sequence[Group], config: TrainConfig) -> torch.optim.Optimizer:
+    """One fused kernel for all parameters of a group. The rate is a tensor's or a number's, set by `set_rates`."""
+    # A rate that is a number is an argument of the kernel: setting it copies nothing to a device.
+    params = [{"params": list(group.parameters), "lr": group.lr, "highest": group.lr} for group in groups]
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(params, weight_decay=config.weight_decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(params, weight_decay=config.weight_decay, fused=True)
+        case "sgd":
+            return torch.optim.SGD(
+                params, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+            )
+
+
+def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Each group's rate: this share of its highest."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["highest"] * share
+
+
+def rate_share(config: TrainConfig, steps: int) -> Callable[[int], float]:
+    """The share of the highest learning rate at each step, counted from 0, of a run of `steps`.
+
+    source  one cycle: Smith, arXiv 1708.07120; cosine: Loshchilov and Hutter, arXiv 1608.03983
+    """
+    asked = RISING if config.warm_up is None and config.schedule == "one-cycle" else config.warm_up or 0.0
+    rising = max(1, round(asked * steps)) if asked else 0
+
+    def share(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        if config.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+    return share
