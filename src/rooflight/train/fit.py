@@ -14,6 +14,7 @@ from rooflight.train.clock import Clock
 from rooflight.train.early import Patience
 from rooflight.train.ema import Ema
 from rooflight.train.evaluate import evaluate
+from rooflight.train.graphed import Graphed
 from rooflight.train.guard import Guard
 from rooflight.train.loop import EpochBatches, train_epochs
 from rooflight.train.loss import CrossEntropy, Loss
@@ -81,7 +82,10 @@ def fit(
     resume      tensors and document of a state to go on from
     raises      ConfigError if the loss is no longer a number or jumps, ResourceError if not one sample fits
     """
-    state = build_state(model, config, dtype=dtype, groups=groups)
+    graphs = config.compile == "graphs"
+    if config.compile == "on":
+        model.compile()  # in place: its state dict keeps its names
+    state = build_state(model, config, dtype=dtype, groups=groups, capturable=graphs)
     if resume:
         state.load(dict(resume[0]), dict(resume[1]))
     run = _Run(
@@ -106,7 +110,7 @@ def fit(
     train_epochs(
         state,
         batches,
-        step,
+        Graphed(step) if graphs else step,
         epochs=config.epochs,
         batch=config.batch,
         on_step=run.step_done,
@@ -116,14 +120,19 @@ def fit(
 
 
 def build_state(
-    model: nn.Module, config: TrainConfig, *, dtype: torch.dtype, groups: Sequence[Group] | None = None
+    model: nn.Module,
+    config: TrainConfig,
+    *,
+    dtype: torch.dtype,
+    groups: Sequence[Group] | None = None,
+    capturable: bool = False,
 ) -> TrainState:
-    """A run before its first step."""
+    """A run before its first step. capturable: its steps will be CUDA graphs."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = trained[0].device
     return TrainState(
         model=model,
-        optimizer=build_optimizer(groups or [Group(parameters=trained, lr=config.lr)], config),
+        optimizer=build_optimizer(groups or [Group(parameters=trained, lr=config.lr)], config, capturable=capturable),
         scaler=scaler_of(device, dtype),
         ema=Ema(model, config.ema) if config.ema else None,
         patience=Patience(epochs=config.patience) if config.patience else None,
