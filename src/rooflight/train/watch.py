@@ -13,11 +13,14 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.live import Pace, StepRecord, Yardstick
 from rooflight.train.late import LateNumber
+from rooflight.train.loop import EpochBatches
 from rooflight.train.step_clock import Lap, StepClock, clock_of
 
 DRAIN_EVERY = 64  # steps after which the clock is emptied even if nobody asks
@@ -97,7 +100,7 @@ class Watcher:
         self._steps: deque[float] = deque(maxlen=KEPT_STEPS)
         self._slow = SlowReadings(device, joules, now)
 
-    def batches(self, inner: Any) -> "WatchedBatches":
+    def batches(self, inner: EpochBatches) -> "WatchedBatches":
         """The same batches, each waited for under the clock's eyes."""
         return WatchedBatches(inner, self.clock)
 
@@ -169,18 +172,21 @@ class Watcher:
 class WatchedBatches:
     """Batches whose making is timed; all else is the batches' own."""
 
-    def __init__(self, inner: Any, clock: StepClock) -> None:
+    def __init__(self, inner: EpochBatches, clock: StepClock) -> None:
         self.inner, self.clock = inner, clock
 
     def __len__(self) -> int:
         return len(self.inner)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
+    @property
+    def samples(self) -> int:
+        return self.inner.samples
 
-    def epoch(self, epoch: int, **place: Any) -> Iterator[tuple[Any, Tensor]]:
-        """The epoch's batches."""
-        return timed(self.inner.epoch(epoch, **place), self.clock)
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        return self.inner.order(epoch)
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
+        return timed(self.inner.epoch(epoch, start=start), self.clock)
 
 
 def timed(batches: Iterable[tuple[Any, Tensor]], clock: StepClock) -> Iterator[tuple[Any, Tensor]]:
