@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rooflight.core.live import Pace
 from rooflight.core.runs import EpochRecord, Evaluation
 from rooflight.core.training import TrainConfig
 from rooflight.train.clock import Clock
@@ -35,6 +36,7 @@ class Hooks:
     on_epoch: Callable[[EpochRecord], None] = lambda record: None  # the state is at the next epoch's beginning
     on_save: Callable[[TrainState], None] = lambda state: None  # every config.checkpoint_every steps, and after epochs
     on_halved: Callable[[int], None] = lambda micro_batch: None  # memory did not suffice
+    pace: Callable[[], Pace] = Pace  # asked after an epoch's last step is done: how fast its steps were
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +180,7 @@ class _Run:
         totals, state = self.state.totals, self.state
         train_loss = float(totals.loss / totals.weight)  # the host waits for the device here
         seconds, samples = self.clock.epoch()
+        pace = self.hooks.pace()
         with state.deployed() as model:
             self.evaluation = evaluate(model, self.held.test, classes=self.classes, autocast=self.autocast)
             validation_loss = self._validate(model)
@@ -192,6 +195,11 @@ class _Run:
             samples_per_second=samples / seconds if samples else 0.0,
             seconds=self.clock.elapsed(),
             validation_loss=validation_loss,
+            step_seconds=pace.step_seconds,
+            data_wait_share=pace.data_wait_share,
+            mfu=pace.mfu,
+            memory_share=pace.memory_share,
+            watts=pace.watts,
         )
         state.records.append(record)
         state.next_epoch()
