@@ -16,6 +16,7 @@ from rooflight.data.engines.compiled import (
     ONE,
     ROUND,
     SIXTEEN,
+    TOP,
     ZERO,
     compiled,
     f4,
@@ -30,18 +31,33 @@ Words = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
 
 FAR = f4(1 << 20)  # coordinates are held within ±FAR, so that they fit an integer
+BILINEAR, NEAREST, BICUBIC = 0, 1, 2  # filters
 CONSTANT, EDGE, REFLECT, SYMMETRIC = 0, 1, 2, 3
 
 
 @compiled
-def taps(length: int, size: int, first: int, count: int, antialias: bool, index: Ints, weight: Floats) -> int:
+def filter_weight(distance: float, cubic: bool) -> float:
+    """Of a source pixel at a distance from a canvas pixel's middle, in source pixels or, antialiased, canvas pixels."""
+    t = abs(distance)
+    if not cubic:
+        return max(0.0, 1.0 - t)
+    if t < 1.0:
+        return (1.5 * t - 2.5) * t * t + 1.0
+    return ((-0.5 * t + 2.5) * t - 4.0) * t + 2.0 if t < 2.0 else 0.0
+
+
+@compiled
+def taps(
+    length: int, size: int, first: int, count: int, antialias: bool, cubic: bool, index: Ints, weight: Floats
+) -> int:
     """The source pixels and weights of canvas pixels first … first + count − 1 along one axis, in torchvision's bits.
 
     index, weight  (K, count), filled
     returns        the taps in use; the others weigh nothing
     """
     scale = length / size
-    support = max(scale, 1.0) if antialias else 1.0
+    unit = max(scale, 1.0) if antialias else 1.0
+    support = 2.0 * unit if cubic else unit
     most = min(2 * int(math.ceil(support)) + 1, index.shape[0])
     used, largest = 1, 0.0
     for x in range(count):
@@ -50,17 +66,18 @@ def taps(length: int, size: int, first: int, count: int, antialias: bool, index:
         high = min(length, int(math.floor(centre + support + 0.5)))
         total = 0.0
         for k in range(high - low):
-            total += max(0.0, 1.0 - abs(low + k + 0.5 - centre) / support)
+            total += filter_weight((low + k + 0.5 - centre) / unit, cubic)
         for k in range(most):
-            share = max(0.0, 1.0 - abs(low + k + 0.5 - centre) / support) / total if low + k < high else 0.0
+            share = filter_weight((low + k + 0.5 - centre) / unit, cubic) / total if low + k < high else 0.0
             index[k, x] = min(low + k, length - 1)
             weight[k, x] = share
             largest = max(largest, share)
     parts = 2.0 ** min(22.0, math.ceil(math.log2((2**15 - 0.5) / largest)) - 1)
     for k in range(most):
         for x in range(count):
-            weight[k, x] = math.floor(weight[k, x] * parts + 0.5) / parts
-            if weight[k, x] > 0:
+            whole = math.floor(abs(weight[k, x]) * parts + 0.5) / parts
+            weight[k, x] = whole if weight[k, x] > 0 else -whole
+            if whole > 0:
                 used = k + 1
     return used
 
@@ -118,9 +135,12 @@ def add_tap(a: Words, p: Floats, sums: Floats, n: int) -> None:
 
 @compiled
 def pack_sums(sums: Floats, out: Words, n: int) -> None:
+    """Held within a byte: a cubic's weights below 0 take sums beyond it."""
     red, green, blue = sums[0], sums[1], sums[2]
     for x in range(n):
-        out[x] = u4(i4(i4(red[x]) | (i4(green[x]) << EIGHT) | (i4(blue[x]) << SIXTEEN)))
+        r, g = i4(min(max(red[x], ZERO), TOP)), i4(min(max(green[x], ZERO), TOP))
+        b = i4(min(max(blue[x], ZERO), TOP))
+        out[x] = u4(i4(r | (g << EIGHT) | (b << SIXTEEN)))
 
 
 @compiled
@@ -159,7 +179,7 @@ def down(rows: Bytes, index: Ints, weight: Floats, used: int, y: int, out: Bytes
             for x in range(n):
                 sums[x] += p * f4(a[x])
         for x in range(n):
-            out[x] = u1(i4(sums[x]))
+            out[x] = u1(i4(min(max(sums[x], ZERO), TOP)))
 
 
 @compiled
@@ -278,7 +298,7 @@ def fit_box(
     row: Words, read: Words, sums: Floats,
 ) -> None:  # fmt: skip
     """The window of the canvas that the box is resized to, into picture (height·width and more,)."""
-    antialias, nearest = settings[0] != 0, settings[1] != 0
+    antialias, nearest, cubic = settings[0] != 0, settings[1] == NEAREST, settings[1] == BICUBIC
     top, left, height, width = int(window[0]), int(window[1]), int(window[2]), int(window[3])
     box_height, box_width = int(box[2]), int(box[3])
     first = start + int(box[0]) * strides[2] + int(box[1]) * strides[3]
@@ -286,8 +306,8 @@ def fit_box(
         across_used = nearest_taps(box_width, int(canvas[1]), left, width, x_index, x_weight)
         down_used = nearest_taps(box_height, int(canvas[0]), top, height, y_index, y_weight)
     else:
-        across_used = taps(box_width, int(canvas[1]), left, width, antialias, x_index, x_weight)
-        down_used = taps(box_height, int(canvas[0]), top, height, antialias, y_index, y_weight)
+        across_used = taps(box_width, int(canvas[1]), left, width, antialias, cubic, x_index, x_weight)
+        down_used = taps(box_height, int(canvas[0]), top, height, antialias, cubic, y_index, y_weight)
     low = y_index[0, 0]
     high = y_index[down_used - 1, height - 1] + 1
     for y in range(low, high):
@@ -346,7 +366,7 @@ def read_and_warp(
 
     source    every byte, flat;  strides  (4,): from sample to sample, channel, row, pixel; 0 of the channel: grey
     sizes     (5,): most rows of a box, most columns of one, most rows and columns of a window, most taps
-    settings  (5,): antialias; resize by nearest; warp by bilinear; border; bilinear fades to the fill
+    settings  (5,): antialias; the resize's filter; warp by bilinear; border; bilinear fades to the fill
     out       (n, H, W)
     """
     rows, columns, high, wide, most = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
