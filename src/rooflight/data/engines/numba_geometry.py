@@ -94,7 +94,11 @@ def nearest_taps(length: int, size: int, first: int, count: int, index: Ints, we
 @compiled
 def pack_row(source: Bytes, start: int, channel: int, step: int, row: Words, n: int) -> None:
     """n pixels of a source row. channel, step: distance from channel to channel, from pixel to pixel."""
-    if step == 1:
+    if step == 3 and channel == 1:  # as decoders write them: constant steps, which are vectorised
+        pixels = source[start : start + 3 * n]
+        for x in range(n):
+            row[x] = u4(i4(pixels[3 * x]) | (i4(pixels[3 * x + 1]) << EIGHT) | (i4(pixels[3 * x + 2]) << SIXTEEN))
+    elif step == 1:
         red, green, blue = source[start:], source[start + channel :], source[start + 2 * channel :]
         for x in range(n):
             row[x] = u4(i4(red[x])) | u4(i4(green[x]) << EIGHT) | u4(i4(blue[x]) << SIXTEEN)
@@ -113,6 +117,12 @@ def gather(source: Words, index: Ints, out: Words, n: int) -> None:
 
 
 @compiled
+def byte_of(total: np.float32) -> np.int32:
+    """Held within 0 … 255: a cubic's weights below 0 take sums beyond it."""
+    return i4(min(max(total, ZERO), TOP))
+
+
+@compiled
 def mix_two(a: Words, b: Words, p: Floats, q: Floats, out: Words, n: int) -> None:
     """⌊p·a + q·b + ½⌋ in each byte."""
     for x in range(n):
@@ -121,6 +131,20 @@ def mix_two(a: Words, b: Words, p: Floats, q: Floats, out: Words, n: int) -> Non
         green = i4(p[x] * f4(i4((u >> EIGHT) & BYTE)) + q[x] * f4(i4((v >> EIGHT) & BYTE)) + HALF)
         blue = i4(p[x] * f4(i4((u >> SIXTEEN) & BYTE)) + q[x] * f4(i4((v >> SIXTEEN) & BYTE)) + HALF)
         out[x] = u4(i4(red | (green << EIGHT) | (blue << SIXTEEN)))
+
+
+@compiled
+def mix_three(a: Words, b: Words, c: Words, p: Floats, q: Floats, r: Floats, out: Words, n: int) -> None:
+    """The same of three, held within a byte: sums that stay in registers."""
+    for x in range(n):
+        u, v, w = i4(a[x]), i4(b[x]), i4(c[x])
+        red = p[x] * f4(i4(u & BYTE)) + q[x] * f4(i4(v & BYTE)) + r[x] * f4(i4(w & BYTE)) + HALF
+        u, v, w = i4(u >> EIGHT), i4(v >> EIGHT), i4(w >> EIGHT)
+        green = p[x] * f4(i4(u & BYTE)) + q[x] * f4(i4(v & BYTE)) + r[x] * f4(i4(w & BYTE)) + HALF
+        u, v, w = i4(u >> EIGHT), i4(v >> EIGHT), i4(w >> EIGHT)
+        blue = p[x] * f4(i4(u & BYTE)) + q[x] * f4(i4(v & BYTE)) + r[x] * f4(i4(w & BYTE)) + HALF
+        least, middle, most = byte_of(red), byte_of(green), byte_of(blue)
+        out[x] = u4(i4(least | (middle << EIGHT) | (most << SIXTEEN)))
 
 
 @compiled
@@ -135,11 +159,9 @@ def add_tap(a: Words, p: Floats, sums: Floats, n: int) -> None:
 
 @compiled
 def pack_sums(sums: Floats, out: Words, n: int) -> None:
-    """Held within a byte: a cubic's weights below 0 take sums beyond it."""
     red, green, blue = sums[0], sums[1], sums[2]
     for x in range(n):
-        r, g = i4(min(max(red[x], ZERO), TOP)), i4(min(max(green[x], ZERO), TOP))
-        b = i4(min(max(blue[x], ZERO), TOP))
+        r, g, b = byte_of(red[x]), byte_of(green[x]), byte_of(blue[x])
         out[x] = u4(i4(r | (g << EIGHT) | (b << SIXTEEN)))
 
 
@@ -153,6 +175,10 @@ def across(row: Words, index: Ints, weight: Floats, used: int, out: Words, read:
     elif used == 2:
         gather(row, index[1], read[1], n)
         mix_two(read[0], read[1], weight[0], weight[1], out, n)
+    elif used == 3:
+        gather(row, index[1], read[1], n)
+        gather(row, index[2], read[2], n)
+        mix_three(read[0], read[1], read[2], weight[0], weight[1], weight[2], out, n)
     else:
         sums[:, :n] = HALF
         add_tap(read[0], weight[0], sums, n)
@@ -172,6 +198,11 @@ def down(rows: Bytes, index: Ints, weight: Floats, used: int, y: int, out: Bytes
         a, b, p, q = rows[index[0, y]], rows[index[1, y]], weight[0, y], weight[1, y]
         for x in range(n):
             out[x] = u1(i4(p * f4(a[x]) + q * f4(b[x]) + HALF))
+    elif used == 3:
+        a, b, c = rows[index[0, y]], rows[index[1, y]], rows[index[2, y]]
+        p, q, r = weight[0, y], weight[1, y], weight[2, y]
+        for x in range(n):
+            out[x] = u1(byte_of(p * f4(a[x]) + q * f4(b[x]) + r * f4(c[x]) + HALF))
     else:
         sums[:n] = HALF
         for k in range(used):
@@ -179,7 +210,7 @@ def down(rows: Bytes, index: Ints, weight: Floats, used: int, y: int, out: Bytes
             for x in range(n):
                 sums[x] += p * f4(a[x])
         for x in range(n):
-            out[x] = u1(i4(min(max(sums[x], ZERO), TOP)))
+            out[x] = u1(byte_of(sums[x]))
 
 
 @compiled

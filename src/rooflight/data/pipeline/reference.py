@@ -73,8 +73,8 @@ def resample(x: Tensor, step: Pass, rows: Tensor, columns: Tensor) -> Tensor:
     if step.resizes and step.filter != "nearest":
         across = _weights(columns, left, width, step.canvas[:, 1, None], x.shape[3], step)
         down = _weights(rows, top, height, step.canvas[:, 0, None], x.shape[2], step)
-        x = _rounded(torch.matmul(x, across.transpose(1, 2)[:, None]))
-        return _rounded(torch.matmul(down[:, None], x))
+        x = _rounded(torch.matmul(x.double(), across.transpose(1, 2)[:, None]))  # exact: whole parts of 2^22 at most
+        return _rounded(torch.matmul(down[:, None], x)).float()
     if step.resizes:
         rows = (rows * (height / step.canvas[:, 0, None])).floor()
         columns = (columns * (width / step.canvas[:, 1, None])).floor()
@@ -103,7 +103,7 @@ def _weights(line: Tensor, start: Tensor, box: Tensor, canvas: Tensor, source: i
     # Whole parts of 2^bits, so that the largest fits into 15: what torchvision's uint8 kernel on the CPU multiplies by.
     bits = torch.log2((2**15 - 0.5) / weights.amax((1, 2), keepdim=True)).ceil() - 1
     parts = torch.exp2(bits.clamp(max=22))
-    return (weights.sign() * (weights.abs() * parts + 0.5).floor() / parts).float()
+    return weights.sign() * (weights.abs() * parts + 0.5).floor() / parts
 
 
 def _cubic(t: Tensor) -> Tensor:
