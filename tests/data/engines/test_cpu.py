@@ -40,10 +40,11 @@ def test_torchvision_itself_resizes_to_the_same_bytes(interpolation: str) -> Non
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     images = pictures(4, size=64)
-    for size in (20, 90):
+    for size in (5, 20, 45, 90):
         program = program_of((pl.Resize((size, size), interpolation=interpolation), LEVELS), images)
         expected = functional.resize(images, [size, size], InterpolationMode(interpolation), antialias=True)
         assert torch.equal(ENGINE.run(program, images), expected)
+        assert torch.equal(reference.run(program, images), expected)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])

@@ -48,18 +48,27 @@ def filter_weight(distance: float, cubic: bool) -> float:
 
 @compiled
 def taps(
-    length: int, size: int, first: int, count: int, antialias: bool, cubic: bool, index: Ints, weight: Floats
-) -> int:
+    length: int,
+    size: int,
+    first: int,
+    count: int,
+    antialias: bool,
+    cubic: bool,
+    index: Ints,
+    weight: Floats,
+    whole: Ints,
+) -> tuple[int, int]:
     """The source pixels and weights of canvas pixels first … first + count − 1 along one axis, in torchvision's bits.
 
-    index, weight  (K, count), filled
-    returns        the taps in use; the others weigh nothing
+    index, weight, whole  (K, count), filled; weight: whole / 2^bits
+    returns               the taps in use, the others weigh nothing; bits
     """
     scale = length / size
     unit = max(scale, 1.0) if antialias else 1.0
     support = 2.0 * unit if cubic else unit
     most = min(2 * int(math.ceil(support)) + 1, index.shape[0])
     used, largest = 1, 0.0
+    shares = np.empty((most, count))
     for x in range(count):
         centre = (first + x + 0.5) * scale
         low = max(0, int(math.floor(centre - support + 0.5)))
@@ -70,24 +79,25 @@ def taps(
         for k in range(most):
             share = filter_weight((low + k + 0.5 - centre) / unit, cubic) / total if low + k < high else 0.0
             index[k, x] = min(low + k, length - 1)
-            weight[k, x] = share
+            shares[k, x] = share
             largest = max(largest, share)
-    parts = 2.0 ** min(22.0, math.ceil(math.log2((2**15 - 0.5) / largest)) - 1)
+    bits = min(22, int(math.ceil(math.log2((2**15 - 0.5) / largest))) - 1)
+    parts = 2.0**bits
     for k in range(most):
         for x in range(count):
-            whole = math.floor(abs(weight[k, x]) * parts + 0.5) / parts
-            weight[k, x] = whole if weight[k, x] > 0 else -whole
-            if whole > 0:
+            rounded = int(math.floor(abs(shares[k, x]) * parts + 0.5))
+            whole[k, x] = rounded if shares[k, x] > 0 else -rounded
+            weight[k, x] = whole[k, x] / parts
+            if rounded > 0:
                 used = k + 1
-    return used
+    return used, bits
 
 
 @compiled
-def nearest_taps(length: int, size: int, first: int, count: int, index: Ints, weight: Floats) -> int:
+def nearest_taps(length: int, size: int, first: int, count: int, index: Ints) -> int:
     """Pixel ⌊i·scale⌋ alone."""
     for x in range(count):
         index[0, x] = min(length - 1, int(math.floor((first + x) * (f4(length) / f4(size)))))
-        weight[0, x] = 1
     return 1
 
 
@@ -148,26 +158,36 @@ def mix_three(a: Words, b: Words, c: Words, p: Floats, q: Floats, r: Floats, out
 
 
 @compiled
-def add_tap(a: Words, p: Floats, sums: Floats, n: int) -> None:
+def add_tap(a: Words, p: Ints, sums: Ints, n: int) -> None:
     red, green, blue = sums[0], sums[1], sums[2]
     for x in range(n):
         u = i4(a[x])
-        red[x] += p[x] * f4(i4(u & BYTE))
-        green[x] += p[x] * f4(i4((u >> EIGHT) & BYTE))
-        blue[x] += p[x] * f4(i4((u >> SIXTEEN) & BYTE))
+        red[x] += i4(p[x] * i4(u & BYTE))
+        green[x] += i4(p[x] * i4((u >> EIGHT) & BYTE))
+        blue[x] += i4(p[x] * i4((u >> SIXTEEN) & BYTE))
 
 
 @compiled
-def pack_sums(sums: Floats, out: Words, n: int) -> None:
+def byte_of_parts(total: np.int32, bits: np.int32) -> np.int32:
+    return min(max(i4(total >> bits), i4(0)), BYTE)
+
+
+@compiled
+def pack_sums(sums: Ints, bits: np.int32, out: Words, n: int) -> None:
     red, green, blue = sums[0], sums[1], sums[2]
     for x in range(n):
-        r, g, b = byte_of(red[x]), byte_of(green[x]), byte_of(blue[x])
+        r, g, b = byte_of_parts(red[x], bits), byte_of_parts(green[x], bits), byte_of_parts(blue[x], bits)
         out[x] = u4(i4(r | (g << EIGHT) | (b << SIXTEEN)))
 
 
 @compiled
-def across(row: Words, index: Ints, weight: Floats, used: int, out: Words, read: Words, sums: Floats) -> None:
-    """One row of the box to one row of the canvas."""
+def across(
+    row: Words, index: Ints, weight: Floats, whole: Ints, used: int, bits: int, out: Words, read: Words, sums: Ints
+) -> None:
+    """One row of the box to one row of the canvas.
+
+    Sums are exact: of up to three taps in float32, whose weights then have 16 bits at most, of more in whole numbers.
+    """
     n = len(out)
     gather(row, index[0], read[0], n)
     if used == 1:
@@ -180,16 +200,18 @@ def across(row: Words, index: Ints, weight: Floats, used: int, out: Words, read:
         gather(row, index[2], read[2], n)
         mix_three(read[0], read[1], read[2], weight[0], weight[1], weight[2], out, n)
     else:
-        sums[:, :n] = HALF
-        add_tap(read[0], weight[0], sums, n)
+        sums[:, :n] = i4(1) << i4(bits - 1)
+        add_tap(read[0], whole[0], sums, n)
         for k in range(1, used):
             gather(row, index[k], read[1], n)
-            add_tap(read[1], weight[k], sums, n)
-        pack_sums(sums, out, n)
+            add_tap(read[1], whole[k], sums, n)
+        pack_sums(sums, i4(bits), out, n)
 
 
 @compiled
-def down(rows: Bytes, index: Ints, weight: Floats, used: int, y: int, out: Bytes, sums: Floats) -> None:
+def down(
+    rows: Bytes, index: Ints, weight: Floats, whole: Ints, used: int, bits: int, y: int, out: Bytes, sums: Ints
+) -> None:
     """Rows of the box, already as wide as the canvas, to row y of the canvas: every byte by itself."""
     n = len(out)
     if used == 1:
@@ -204,13 +226,13 @@ def down(rows: Bytes, index: Ints, weight: Floats, used: int, y: int, out: Bytes
         for x in range(n):
             out[x] = u1(byte_of(p * f4(a[x]) + q * f4(b[x]) + r * f4(c[x]) + HALF))
     else:
-        sums[:n] = HALF
+        sums[:n] = i4(1) << i4(bits - 1)
         for k in range(used):
-            a, p = rows[index[k, y]], weight[k, y]
+            line, part = rows[index[k, y]], whole[k, y]
             for x in range(n):
-                sums[x] += p * f4(a[x])
+                sums[x] += i4(part * i4(line[x]))
         for x in range(n):
-            out[x] = u1(byte_of(sums[x]))
+            out[x] = u1(byte_of_parts(sums[x], i4(bits)))
 
 
 @compiled
@@ -325,8 +347,8 @@ def bilinear_levels(
 @compiled
 def fit_box(
     source: Bytes, start: int, strides: Ints, box: Floats, canvas: Floats, window: Floats, settings: Ints,
-    bar: Words, picture: Words, x_index: Ints, x_weight: Floats, y_index: Ints, y_weight: Floats,
-    row: Words, read: Words, sums: Floats,
+    bar: Words, picture: Words, x_index: Ints, x_weight: Floats, x_whole: Ints, y_index: Ints, y_weight: Floats,
+    y_whole: Ints, row: Words, read: Words, sums: Ints,
 ) -> None:  # fmt: skip
     """The window of the canvas that the box is resized to, into picture (height·width and more,)."""
     antialias, nearest, cubic = settings[0] != 0, settings[1] == NEAREST, settings[1] == BICUBIC
@@ -334,20 +356,26 @@ def fit_box(
     box_height, box_width = int(box[2]), int(box[3])
     first = start + int(box[0]) * strides[2] + int(box[1]) * strides[3]
     if nearest:
-        across_used = nearest_taps(box_width, int(canvas[1]), left, width, x_index, x_weight)
-        down_used = nearest_taps(box_height, int(canvas[0]), top, height, y_index, y_weight)
+        across_used = nearest_taps(box_width, int(canvas[1]), left, width, x_index)
+        down_used = nearest_taps(box_height, int(canvas[0]), top, height, y_index)
+        across_bits, down_bits = 0, 0
     else:
-        across_used = taps(box_width, int(canvas[1]), left, width, antialias, cubic, x_index, x_weight)
-        down_used = taps(box_height, int(canvas[0]), top, height, antialias, cubic, y_index, y_weight)
+        across_used, across_bits = taps(
+            box_width, int(canvas[1]), left, width, antialias, cubic, x_index, x_weight, x_whole
+        )
+        down_used, down_bits = taps(
+            box_height, int(canvas[0]), top, height, antialias, cubic, y_index, y_weight, y_whole
+        )
     low = y_index[0, 0]
     high = y_index[down_used - 1, height - 1] + 1
     for y in range(low, high):
         pack_row(source, first + y * strides[2], strides[1], strides[3], row, box_width)
-        across(row, x_index, x_weight, across_used, bar[y, :width], read, sums)
+        across(row, x_index, x_weight, x_whole, across_used, across_bits, bar[y, :width], read, sums)
     rows, out = bar.view(np.uint8), picture.view(np.uint8)
     for y in range(height):
         line = 4 * width
-        down(rows, y_index, y_weight, down_used, y, out[y * line : (y + 1) * line], sums.reshape(-1))
+        row_out = out[y * line : (y + 1) * line]
+        down(rows, y_index, y_weight, y_whole, down_used, down_bits, y, row_out, sums.reshape(-1))
 
 
 @compiled
@@ -389,6 +417,13 @@ def warp(
 
 
 @compiled
+def new_taps(most: int, count: int) -> tuple[Ints, Ints, Floats]:
+    """For index, whole and weight of `taps`."""
+    shape = (most, count)
+    return np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.float32)
+
+
+@compiled
 def read_and_warp(
     source: Bytes, strides: Ints, sizes: Ints, settings: Ints, fill: Floats, box: Floats, canvas: Floats,
     window: Floats, matrix: Floats, guards: Floats, guard_sizes: Floats, first: int, out: Words,
@@ -404,16 +439,16 @@ def read_and_warp(
     samples, _, across_out = out.shape
     bar = np.empty((rows, wide), np.uint32)
     picture = np.empty(high * wide + 1, np.uint32)
-    x_index, x_weight = np.empty((most, wide), np.int32), np.empty((most, wide), np.float32)
-    y_index, y_weight = np.empty((most, high), np.int32), np.empty((most, high), np.float32)
+    x_index, x_whole, x_weight = new_taps(most, wide)
+    y_index, y_whole, y_weight = new_taps(most, high)
     row, read = np.empty(columns, np.uint32), np.empty((4, max(wide, across_out)), np.uint32)
-    sums = np.empty((4, wide), np.float32)
+    sums = np.empty((4, wide), np.int32)
     u, v = np.empty(across_out, np.float32), np.empty(across_out, np.float32)
     index, parts = np.empty((4, across_out), np.int32), np.empty((3, across_out), np.float32)
     for n in range(samples):
         s = first + n
         fit_box(
             source, s * strides[0], strides, box[s], canvas[s], window[s], settings,
-            bar, picture, x_index, x_weight, y_index, y_weight, row, read, sums,
+            bar, picture, x_index, x_weight, x_whole, y_index, y_weight, y_whole, row, read, sums,
         )  # fmt: skip
         warp(picture, matrix[s], window[s], guards[s], guard_sizes[s], settings, fill, out[n], u, v, index, parts, read)
