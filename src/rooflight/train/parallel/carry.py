@@ -29,9 +29,7 @@ def part(tensor: Tensor, template: Tensor) -> Tensor:
     if not isinstance(template, DTensor) or tensor.shape != template.shape:
         return tensor
     # Every rank read the same checkpoint: nothing need be sent.
-    return distribute_tensor(
-        tensor.to(template.device), template.device_mesh, template.placements, src_data_rank=None
-    )
+    return distribute_tensor(tensor.to(template.device), template.device_mesh, template.placements, src_data_rank=None)
 
 
 def carried(tensor: Tensor, template: Tensor) -> Tensor:

@@ -24,17 +24,19 @@ def pick_form(asked: str, *, tensor: int, pipeline: int, world_size: int, batch:
             "one replica. Try more processes: torchrun --nproc-per-node 2 -m rooflight train …"
         )
     if asked == "fsdp" and pipeline > 1:
-        raise ConfigError("--parallel fsdp with --pipeline would gather each stage again for every micro-batch. Try ddp.")
+        raise ConfigError(
+            "--parallel fsdp with --pipeline would gather each stage again for every micro-batch. Try ddp."
+        )
     if tensor > 1 and pipeline > 1:
-        raise ConfigError(f"--tensor {tensor} with --pipeline {pipeline} is not built. Try one of the two with ddp or fsdp.")
+        raise ConfigError(
+            f"--tensor {tensor} with --pipeline {pipeline} is not built. Try one of the two with ddp or fsdp."
+        )
     if asked == "ddp" and tensor > 1 and data > 1:
         raise ConfigError("--parallel ddp does not average sharded weights. Try --parallel fsdp with --tensor.")
     if data > batch:
         raise ConfigError(f"--batch {batch} is less than the {data} replicas. Try a larger --batch.")
     sharded = asked == "fsdp" or (tensor > 1 and data > 1)
-    form = Parallel(
-        data=data, tensor=tensor, pipeline=pipeline, sharding="parameters" if sharded else "none"
-    )
+    form = Parallel(data=data, tensor=tensor, pipeline=pipeline, sharding="parameters" if sharded else "none")
     return form, f"parallel {words(form)}: {_why(asked, form)}"
 
 

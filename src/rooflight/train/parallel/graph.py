@@ -124,9 +124,7 @@ def _ends(traced: fx.GraphModule, nodes: list[fx.Node], count: int) -> list[int]
             )
         latest = distinct[len(distinct) - (count - stage)]
         share = flops[-1] * stage / count
-        ends.append(
-            min((end for end in open_ if parameters[end] <= latest), key=lambda end: abs(flops[end] - share))
-        )
+        ends.append(min((end for end in open_ if parameters[end] <= latest), key=lambda end: abs(flops[end] - share)))
     return ends
 
 

@@ -19,41 +19,31 @@ IGNORED = -100  # a label that PyTorch's cross entropy leaves out
 class Pipeline:
     """This rank's stage, and the schedule that runs it. source: Narayanan et al., arXiv 2104.04473 (1F1B)"""
 
-    def __init__(
-        self,
-        stage: nn.Module,
-        inner: "InAutocast",
-        runs: nn.Module,
-        group: dist.ProcessGroup,
-        device: torch.device,
-    ) -> None:
-        """stage: this rank's layers. inner: they, in autocast. runs: they, with what averages over replicas around."""
-        self.stage, self.inner, self.runs, self.group, self.device = stage, inner, runs, group, device
+    def __init__(self, stage: "InAutocast", runs: nn.Module, group: dist.ProcessGroup, device: torch.device) -> None:
+        """stage: this rank's layers. runs: they, with what averages their gradients over replicas around them."""
+        self.stage, self.runs, self.group, self.device = stage, runs, group, device
         self.index, self.count = group.rank(), group.size()
         self._measure: Measure
         self._schedule: Schedule1F1B | None = None
         self._made_for: tuple[int, int] = (0, 0)  # micro-batches, samples of each
 
-    @property
-    def least_parts(self) -> int:
-        """Micro-batches that keep the stages busy."""
-        return MICRO_BATCHES * self.count
+    def parts(self, rows: int) -> int:
+        """Micro-batches that keep the stages busy; not fewer than stages, which the schedule asks for."""
+        return max(self.count, min(MICRO_BATCHES * self.count, rows))
 
     def backward(self, parts: Sequence[Part], measure: Measure, autocast: Autocast) -> None:
         """Forward and backward of all micro-batches; `measure` is called on the last stage alone."""
         rows = max(1, max(len(targets) for _, targets in parts))
-        self._measure, self.inner.autocast = measure, autocast
+        self._measure, self.stage.autocast = measure, autocast
         if self._made_for != (len(parts), rows):
             self._schedule, self._made_for = self._build(len(parts)), (len(parts), rows)
         padded = [_padded(inputs, targets, rows) for inputs, targets in parts]
         assert self._schedule is not None
         last = self.index == self.count - 1
-        self._schedule.step(
-            arg_mbs=[(inputs,) for inputs, _ in padded] if self.index == 0 else None,
-            target_mbs=[targets for _, targets in padded] if last else None,
-            losses=[] if last else None,
-            return_outputs=False,
-        )
+        # The schedule cuts them apart again, at the same places.
+        arguments = (torch.cat([inputs for inputs, _ in padded]),) if self.index == 0 else ()
+        targets = torch.cat([targets for _, targets in padded]) if last else None
+        self._schedule.step(*arguments, target=targets, losses=[] if last else None)
 
     @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
@@ -61,7 +51,7 @@ class Pipeline:
         x = inputs
         for index in range(self.count):
             if index == self.index:
-                x = self.stage(x).contiguous()
+                x = self.stage.stage(x).contiguous()
             told: list[Any] = [(tuple(x.shape), x.dtype)]
             source = dist.get_global_rank(self.group, index)
             dist.broadcast_object_list(told, source, self.group)

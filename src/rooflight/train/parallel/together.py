@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, overload
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils import _pytree as pytree
 
 from rooflight.core.errors import PeerError
 from rooflight.train.memory import is_out_of_memory, release
@@ -43,8 +44,12 @@ class Together:
         return self.form.data
 
     @property
-    def least_parts(self) -> int:
-        return self._pipeline.least_parts if self._pipeline else 1
+    def stages(self) -> int:
+        return self.form.pipeline
+
+    def parts(self, rows: int, micro_batch: int | None) -> int:
+        least = self._pipeline.parts(rows) if self._pipeline else 1
+        return max(least, -(-rows // micro_batch) if micro_batch else 1)
 
     def wrap(self, model: nn.Module, example: Tensor) -> nn.Module:
         """The model in its form; parameters keep their names. What was done is in `reasons`.
@@ -77,18 +82,24 @@ class Together:
         for number, (inputs, targets) in enumerate(parts, 1):
             last = number == len(parts)
             with nullcontext() if last else self._no_sync():
+                if not len(targets):  # all ranks take part in every micro-batch: with a sample that does not count
+                    inputs = pytree.tree_map(lambda tensor: tensor.new_zeros((1, *tensor.shape[1:])), inputs)
                 with autocast():
-                    loss = measure((self._ddp or model)(inputs), targets)
+                    loss = measure((self._ddp or model)(inputs)[: len(targets)], targets)
                 loss.backward()
 
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """The outputs for inputs of this replica, without gradients."""
         return self._pipeline.forward(inputs) if self._pipeline else model(inputs)
 
-    def share(self, tensor: Any) -> Any:
+    def share(self, tensor: Tensor) -> Tensor:
         """The samples of a batch that are this replica's."""
         return tensor[self.rank :: self.replicas]
 
+    @overload
+    def total(self, value: Tensor) -> Tensor: ...
+    @overload
+    def total(self, value: int) -> int: ...
     def total(self, value: Tensor | int) -> Tensor | int:
         """The sum over the replicas."""
         if isinstance(value, int):
@@ -150,7 +161,9 @@ class Together:
             state.ema.average = {name: carried(value, new[name]) for name, value in state.ema.average.items()}
         if state.patience:
             best = state.patience.best
-            state.patience.best = {name: carried(value, new[name]) if name in new else value for name, value in best.items()}
+            state.patience.best = {
+                name: carried(value, new[name]) if name in new else value for name, value in best.items()
+            }
         model.train(old.training)
         state.model = model
 
@@ -182,7 +195,7 @@ class Together:
         return {name: value for part_ in parts for name, value in part_.items()}
 
     def parted(self, tensors: Mapping[str, Tensor], templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """This rank's part of whole tensors, in the form of `templates`; names without a template are not this rank's."""
+        """This rank's part of whole tensors, in the form of `templates`; what has none is not this rank's."""
         return {name: part(tensors[name], template) for name, template in templates.items()}
 
     @property
@@ -197,12 +210,12 @@ class Together:
             shard_states(model, mesh["data"])
         if values_of is not None:
             carry_model(values_of, model)
-        inner = InAutocast(model) if self.form.pipeline > 1 else model
-        runs: nn.Module = inner
+        stage = InAutocast(model) if self.form.pipeline > 1 else None
+        runs: nn.Module = stage or model
         if self.form.data > 1 and self.form.sharding == "none":
-            runs = self._ddp = replicate(inner, mesh.get_group("data"), device)
-        if self.form.pipeline > 1:
-            self._pipeline = Pipeline(model, inner, runs, mesh.get_group("pipeline"), device)
+            runs = self._ddp = replicate(runs, mesh.get_group("data"), device)
+        if stage:
+            self._pipeline = Pipeline(stage, runs, mesh.get_group("pipeline"), device)
         return split
 
     def _no_sync(self) -> AbstractContextManager[None]:

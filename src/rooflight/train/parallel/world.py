@@ -9,7 +9,9 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch.distributed import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from rooflight.core.errors import PeerError
 from rooflight.core.parallel import Parallel
@@ -33,10 +35,10 @@ class World:
         self.launch, self.form, self.device = launch, form, device
         self.timeout_seconds = timeout_seconds
         timeout = timedelta(seconds=timeout_seconds)
-        self.store, _, _ = next(dist.rendezvous("env://", timeout=timeout))
+        self.store, _, _ = next(rendezvous("env://", timeout=timeout))
         self.hosts = self._exchange("host", socket.gethostname())
         self.control = dist.ProcessGroupGloo(
-            dist.PrefixStore("control", self.store), launch.rank, launch.world_size, timeout
+            PrefixStore("control", self.store), launch.rank, launch.world_size, timeout
         )
         self.generation = 0
         self.mesh: DeviceMesh
@@ -47,14 +49,14 @@ class World:
         before = _sockets()
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo",
-            store=dist.PrefixStore(f"tensors/{self.generation}", self.store),
+            store=PrefixStore(f"tensors/{self.generation}", self.store),
             rank=self.launch.rank,
             world_size=self.launch.world_size,
             timeout=timedelta(seconds=self.timeout_seconds),
         )
         form = self.form
         # Tensor innermost: its ranks exchange most, and neighbours are on the same host.
-        self.mesh = dist.init_device_mesh(
+        self.mesh = init_device_mesh(
             self.device.type, (form.pipeline, form.data, form.tensor), mesh_dim_names=("pipeline", "data", "tensor")
         )
         self._tensor_sockets = _sockets() - before
@@ -85,7 +87,7 @@ class World:
         """The sum over all ranks, exchanged by the hosts: the device goes on meanwhile."""
         value = torch.tensor([number], dtype=torch.int64)
         with self.watched():
-            self.control.allreduce([value]).wait()
+            self.control.allreduce([value]).wait()  # type: ignore[attr-defined]  # a method of all backends
         return int(value)
 
     @contextmanager

@@ -3,7 +3,7 @@
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
@@ -31,12 +31,12 @@ def shard_states(model: nn.Module, mesh: DeviceMesh, *, least: int = BLOCK) -> N
     A block is a member of an nn.ModuleList or nn.Sequential with `least` parameters or more.
     """
     holders = [module for module in model.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
-    blocks = {id(block): block for holder in holders for block in holder.children()}
+    blocks = {id(block) for holder in holders for block in holder.children()}
     # Inner blocks first: an outer one then takes what is left.
-    for module in reversed(list(model.modules())):
-        if id(module) in blocks and sum(parameter.numel() for parameter in module.parameters()) >= least:
-            if not isinstance(module, nn.ModuleList):
-                fully_shard(module, mesh=mesh)
+    for block in reversed([module for module in model.modules() if id(module) in blocks]):
+        # PyTorch takes what has a forward.
+        if not isinstance(block, nn.ModuleList) and sum(p.numel() for p in block.parameters()) >= least:
+            fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
 
 
