@@ -18,13 +18,14 @@ def evaluate(
     *,
     classes: int,
     autocast: Autocast,
-    ranks: Ranks = Alone(),
+    ranks: Ranks | None = None,
 ) -> Evaluation:
     """The model's figures on every sample of `batches`, each counted once, the last small batch too.
 
     Each replica takes its share of every batch; all ranks return the whole.
     """
     model.eval()
+    ranks = ranks or Alone()
     device = next(model.parameters()).device
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)

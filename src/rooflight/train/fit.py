@@ -154,12 +154,14 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.clock = Clock(self.state.device, before=self.state.records[-1].seconds if self.state.records else 0.0)
-        self.guard = Guard(self.state.device, spike=self.config.spike, samples_of=self._samples_of)
+        self.guard = Guard(
+            self.state.device, spike=self.config.spike, samples_of=self._samples_of, total=self.state.ranks.total
+        )
         self.rate_share = rate_share(self.config, self.config.epochs * len(self.batches))
 
     def step_done(self, before: Place, samples: int, done: Done) -> None:
         self.clock.step(samples)
-        self.guard.see(before, samples, done.mean)
+        self.guard.see(before, samples, done.loss, done.weight)
         self.hooks.on_step(before, samples, done)
         every, place = self.config.checkpoint_every, self.state.place
         # The step that ends an epoch is saved with the epoch's record.

@@ -1,6 +1,6 @@
 """The ranks of a run, as a step sees them: sums, agreement, and a model in its form."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, overload
 
