@@ -3,6 +3,7 @@
 The model is in float64 where equality is asked for beyond float32's rounding; the step does not care.
 """
 
+import copy
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -171,8 +172,9 @@ def main(form: str, out: Path) -> None:
     world = World(launch, parallel, torch.device("cpu"), timeout_seconds=60)
     results: dict[str, Any] = {"why": why}
     for name in CASES:
-        results[name] = run_case(name, Together(world))
-    saved = results["micro"]
+        if not (name == "float16" and parallel.tensor > 1):  # PyTorch's loss scaler takes no mixture of DTensors
+            results[name] = run_case(name, Together(world))
+    saved = copy.deepcopy(results["micro"])
     ranks = Together(world)
     longer = replace(BASE, epochs=3, micro_batch=7)
     results["resumed"] = train(longer, ranks, resume=(saved["tensors"], saved["document"]))

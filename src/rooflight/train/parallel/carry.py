@@ -1,12 +1,14 @@
 """Tensors from one form to another: whole for a checkpoint, in parts for a rank, and over to new connections."""
 
 import copy
+from collections.abc import Mapping
 from typing import TypeVar
 
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 Module = TypeVar("Module", bound=nn.Module)
+Values = tuple[Mapping[str, nn.Parameter], Mapping[str, Tensor]]  # parameters and buffers, by name
 
 
 def on_meta(model: Module) -> Module:
@@ -48,11 +50,11 @@ def carried(tensor: Tensor, template: Tensor) -> Tensor:
     )
 
 
-def carry_model(old: nn.Module, new: nn.Module) -> None:
-    """Give `new`, built from the blueprint and without values, the parameters and buffers of `old`."""
+def carry_model(parameters: Mapping[str, nn.Parameter], buffers: Mapping[str, Tensor], new: nn.Module) -> None:
+    """Give `new`, built from the blueprint and without values, those of the model that it takes the place of."""
     templates = dict(new.named_parameters())
-    state = {name: carried(value.detach(), templates[name]) for name, value in old.named_parameters()}
+    state = {name: carried(value.detach(), templates[name]) for name, value in parameters.items()}
     new.load_state_dict(state, strict=False, assign=True)
-    for name, buffer in old.named_buffers():
+    for name, buffer in buffers.items():
         owner, _, leaf = name.rpartition(".")
         new.get_submodule(owner)._buffers[leaf] = buffer

@@ -66,7 +66,7 @@ def cut(model: nn.Module, example: Tensor, count: int) -> list[fx.GraphModule]:
     nodes = list(traced.graph.nodes)
     if sum(node.op == "placeholder" for node in nodes) != 1:
         raise ConfigError("--pipeline needs a model of one input. Try --parallel fsdp.")
-    _Costs(on_meta(traced)).run(example.to("meta"))
+    _Costs(on_meta(traced), graph=traced.graph).run(example.to("meta"))
     ends = _ends(traced, nodes, count)
     pieces = [nodes[start:end] for start, end in zip([0, *ends], [*ends, len(nodes)], strict=True)]
     stages = [_stage(traced, piece) for piece in pieces]

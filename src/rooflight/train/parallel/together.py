@@ -7,13 +7,14 @@ from typing import Any, overload
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils import _pytree as pytree
 
 from rooflight.core.errors import PeerError
 from rooflight.train.memory import is_out_of_memory, release
 from rooflight.train.optimizer import by_mesh
-from rooflight.train.parallel.carry import carried, carry_model, on_meta, part, whole
+from rooflight.train.parallel.carry import Values, carried, carry_model, on_meta, part, whole
 from rooflight.train.parallel.graph import cut, linear_pairs
 from rooflight.train.parallel.pipeline import InAutocast, Pipeline
 from rooflight.train.parallel.world import World, is_connection_error
@@ -33,6 +34,7 @@ class Together:
         self._ddp: DistributedDataParallel | None = None
         self._pipeline: Pipeline | None = None
         self._blueprint: nn.Module
+        self._parameters: dict[str, nn.Parameter]
 
     @property
     def rank(self) -> int:
@@ -90,7 +92,13 @@ class Together:
 
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """The outputs for inputs of this replica, without gradients."""
-        return self._pipeline.forward(inputs) if self._pipeline else model(inputs)
+        if self._pipeline:
+            return self._pipeline.forward(inputs)
+        outputs = model(inputs)
+        for module in model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # as a backward pass would: whoever reads the parameters next finds parts
+        return outputs
 
     def share(self, tensor: Tensor) -> Tensor:
         """The samples of a batch that are this replica's."""
@@ -146,10 +154,11 @@ class Together:
         self._ddp = self._pipeline = None
         release(self.world.device)
         self.world.connect()
-        old, model = state.model, on_meta(self._blueprint)
-        self._form(model, values_of=old)
-        new = dict(model.named_parameters())
-        moved = {id(parameter): new[name] for name, parameter in old.named_parameters()}
+        # A step that stopped half-way left whole tensors in the model's places: the parts are what was noted.
+        old, parts, model = state.model, self._parameters, on_meta(self._blueprint)
+        self._form(model, values=(parts, dict(old.named_buffers())))
+        new = self._parameters
+        moved = {id(parameter): new[name] for name, parameter in parts.items()}
         for group in state.optimizer.param_groups:
             group["params"] = [moved[id(parameter)] for parameter in group["params"]]
         kept = {moved[id(parameter)]: entry for parameter, entry in state.optimizer.state.items()}
@@ -202,14 +211,15 @@ class Together:
     def _stage(self) -> int:
         return int(self.world.mesh.get_local_rank("pipeline"))
 
-    def _form(self, model: nn.Module, *, values_of: nn.Module | None = None) -> tuple[str, ...]:
-        """Put the model in its form, in place; `values_of` gives a model without values its own."""
+    def _form(self, model: nn.Module, *, values: Values | None = None) -> tuple[str, ...]:
+        """Put the model in its form, in place; a model without values is given some."""
         mesh, device = self.world.mesh, self.world.device
         split = split_products(model, self._pairs, mesh["tensor"]) if self.form.tensor > 1 else ()
         if self.form.sharding == "parameters":
             shard_states(model, mesh["data"])
-        if values_of is not None:
-            carry_model(values_of, model)
+        if values is not None:
+            carry_model(*values, model)
+        self._parameters = dict(model.named_parameters())
         stage = InAutocast(model) if self.form.pipeline > 1 else None
         runs: nn.Module = stage or model
         if self.form.data > 1 and self.form.sharding == "none":

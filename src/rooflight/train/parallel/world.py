@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -132,13 +133,11 @@ class World:
     def _signs(self) -> list[int]:
         key = f"left/{self.generation}"
         self.store.set(f"{key}/{self.launch.rank}", "1")
-        left = []
-        deadline = timedelta(seconds=ANSWER_SECONDS / self.launch.world_size)
-        for rank in range(self.launch.world_size):
-            with suppress(RuntimeError):  # the store's word for a wait that was too long
-                self.store.wait([f"{key}/{rank}"], deadline)
-                left.append(rank)
-        return left
+        keys = [f"{key}/{rank}" for rank in range(self.launch.world_size)]
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not self.store.check(keys) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return [rank for rank, key in enumerate(keys) if self.store.check([key])]
 
     def _exchange(self, name: str, value: str) -> list[str]:
         self.store.set(f"{name}/{self.launch.rank}", value)
