@@ -11,8 +11,9 @@ from rooflight.core.training import TrainConfig
 from rooflight.core.types import Estimate, GpuSpec, Trace
 from rooflight.flows.family import Family, Found, TrainData
 from rooflight.flows.setting import Setting
-from rooflight.flows.train import loss_of, ready_model, set_kernels
+from rooflight.flows.train import ready_model
 from rooflight.flows.train_trace import trace_step
+from rooflight.flows.train_tuning import loss_of, set_kernels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +83,7 @@ class ShortRun:
         )
 
         def once(inputs: Any, targets: Tensor) -> None:
-            step(state, inputs, targets)
+            step(state, inputs, targets, len(targets))
             state.advance(len(targets))
 
         return data, once
