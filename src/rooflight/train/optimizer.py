@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rooflight.core.training import TrainConfig
 
@@ -20,15 +20,20 @@ class Group:
     lr: float  # the highest of the run
 
 
-def build_optimizer(groups: Sequence[Group], config: TrainConfig) -> torch.optim.Optimizer:
-    """One fused kernel for all parameters of a group. The rate is a tensor's or a number's, set by `set_rates`."""
-    # A rate that is a number is an argument of the kernel: setting it copies nothing to a device.
-    params = [{"params": list(group.parameters), "lr": group.lr, "highest": group.lr} for group in groups]
+def build_optimizer(groups: Sequence[Group], config: TrainConfig, *, capturable: bool = False) -> torch.optim.Optimizer:
+    """One fused kernel for all parameters of a group.
+
+    capturable  the rate is a tensor, for a CUDA graph to read; a number is an argument of the kernel, copied nowhere
+    """
+    params = [
+        {"params": (own := list(group.parameters)), "lr": _rate(group.lr, own, capturable), "highest": group.lr}
+        for group in groups
+    ]
     match config.optimizer:
         case "adam":
-            return torch.optim.Adam(params, weight_decay=config.weight_decay, fused=True)
+            return torch.optim.Adam(params, weight_decay=config.weight_decay, fused=True, capturable=capturable)
         case "adamw":
-            return torch.optim.AdamW(params, weight_decay=config.weight_decay, fused=True)
+            return torch.optim.AdamW(params, weight_decay=config.weight_decay, fused=True, capturable=capturable)
         case "sgd":
             return torch.optim.SGD(
                 params, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
@@ -38,7 +43,15 @@ def build_optimizer(groups: Sequence[Group], config: TrainConfig) -> torch.optim
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Each group's rate: this share of its highest."""
     for group in optimizer.param_groups:
-        group["lr"] = group["highest"] * share
+        rate = group["highest"] * share
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def _rate(lr: float, parameters: Sequence[nn.Parameter], capturable: bool) -> float | Tensor:
+    return torch.tensor(lr, device=parameters[0].device) if capturable else lr
 
 
 def rate_share(config: TrainConfig, steps: int) -> Callable[[int], float]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from rooflight.core.errors import ResourceError
 from rooflight.train.loss import Loss
-from rooflight.train.memory import is_out_of_memory, release
+from rooflight.train.memory import RunningStatistics, is_out_of_memory, release
 from rooflight.train.optimizer import set_rates
 from rooflight.train.ranks import Ranks
 from rooflight.train.state import TrainState
@@ -45,6 +45,7 @@ class Step:
     clip: float = 0.0
     micro_batch: int | None = None  # samples of this rank at once; None: all
     on_halved: Callable[[int], None] = lambda samples: None  # told the new micro-batch when memory did not suffice
+    statistics: RunningStatistics = field(default_factory=RunningStatistics)
 
     def __call__(self, state: TrainState, inputs: Any, targets: Tensor) -> Done:
         """Forward, loss, backward of each micro-batch; then clip, update, average.
@@ -54,22 +55,29 @@ class Step:
 
         raises  ResourceError if not even one sample fits
         """
-        buffers = _Buffers(state.model)
+        self.statistics.keep(state.model)
         while True:
-            _seed(self.seed, state.place.step, self.ranks.rank, state.device)
+            self.reseed(state)
             # The exception is let go of before memory is released: its frames hold the failed step's tensors.
-            done = self._gradients(state, inputs, targets)
+            done = self.gradients(state, inputs, targets)
             if not self.ranks.agree(done is None):
                 assert done is not None
                 break
             state.optimizer.zero_grad(set_to_none=True)
-            buffers.restore()
+            self.statistics.restore()
             release(state.device)
             self._halve(len(targets))
-        self._update(state)
+        set_rates(state.optimizer, self.rate_share(state.place.step))
+        self.update(state)
+        if state.ema:
+            state.ema.update(state.place.step + 1)
         return done
 
-    def _gradients(self, state: TrainState, inputs: Any, targets: Tensor) -> Done | None:
+    def reseed(self, state: TrainState) -> None:
+        """Dropout's generator, from the place alone."""
+        _seed(self.seed, state.place.step, self.ranks.rank, state.device)
+
+    def gradients(self, state: TrainState, inputs: Any, targets: Tensor) -> Done | None:
         """The gradient of the global batch's mean loss; None if memory did not suffice."""
         try:
             own = self.loss.weight(targets)
@@ -91,16 +99,14 @@ class Step:
             return None
         return Done(loss=loss, weight=own, correct=correct)
 
-    def _update(self, state: TrainState) -> None:
-        set_rates(state.optimizer, self.rate_share(state.place.step))
+    def update(self, state: TrainState) -> None:
+        """Clip and apply the gradients, at the rates that are set."""
         if self.clip:
             state.scaler.unscale_(state.optimizer)
             self.ranks.clip(state.model.parameters(), self.clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
-        if state.ema:
-            state.ema.update(state.place.step + 1)
 
     def _halve(self, samples: int) -> None:
         now = min(self.micro_batch or samples, samples)
@@ -131,21 +137,9 @@ def _micro_batches(inputs: Any, targets: Tensor, size: int | None) -> Iterator[t
 
 
 def _seed(seed: int, step: int, rank: int, device: torch.device) -> None:
-    """Dropout's generator, from the place alone. The device's own: seeding all takes longer."""
+    """The device's own generator: seeding all takes longer."""
     number = (seed * ODD + step * 0xD1B54A32D192ED03 + rank) % 2**63
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(number)
     else:
         torch.default_generator.manual_seed(number)
-
-
-class _Buffers:
-    """A copy of the running statistics, which a forward pass changes, for a step that begins again."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.own = [buffer for buffer in model.buffers() if buffer is not None]
-        self.copies = [buffer.clone() for buffer in self.own]
-
-    def restore(self) -> None:
-        for own, copy in zip(self.own, self.copies, strict=True):
-            own.copy_(copy)
