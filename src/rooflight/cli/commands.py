@@ -117,9 +117,16 @@ def train(
     *,
     config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags override it")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [default: runs/MODEL-DATE-TIME]")] = None,
+    resume: Annotated[Path | None, Parameter(help="go on with the run in this folder, exactly")] = None,
     json: Json = False,
 ) -> Report:
     """Train a model on real data, measure it, and compare with the prediction."""
+    if resume is not None:
+        if config is not None or out is not None:
+            raise ConfigError("--resume takes configuration and folder from the run: leave out --config and --out.")
+        from rooflight.flows.train import resume as go_on
+
+        return go_on(resume, given, console=console())
     from rooflight.flows.train import train as flow
 
     return flow(resolve_config(TrainConfig, given, config), out=out, console=console())

@@ -31,7 +31,9 @@ def hold(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-            raise ConfigError(f"{folder} is in use by {holder}. Wait until it has ended, or try another folder.") from None
+            raise ConfigError(
+                f"{folder} is in use by {holder}. Wait until it has ended, or try another folder."
+            ) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield

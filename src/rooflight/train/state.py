@@ -139,3 +139,9 @@ class TrainState:
         # The groups, with their rates, are the configuration's: set anew, and by the step.
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for parameter, entry in self.optimizer.state.items():
+            for name, value in entry.items():
+                if (
+                    name != "step" and value.shape == parameter.shape
+                ):  # fused kernels walk through both memories side by side
+                    entry[name] = torch.empty_like(parameter).copy_(value)

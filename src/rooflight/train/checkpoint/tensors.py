@@ -102,4 +102,4 @@ def read_tensors(content: bytes, *, name: str) -> dict[str, Tensor]:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
