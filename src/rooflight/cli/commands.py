@@ -132,6 +132,23 @@ def train(
     return flow(resolve_config(TrainConfig, given, config), out=out, console=console())
 
 
+@with_fields(TrainConfig, positional="model")
+def prove(
+    given: dict[str, Any],
+    *,
+    kills: Annotated[int, Parameter(help="how often a training is ended by SIGKILL")] = 10,
+    out: Annotated[Path | None, Parameter(help="keep the runs in this folder [default: they are removed]")] = None,
+    json: Json = False,
+) -> Report:
+    """Kill a training at random moments, during saves too, resume it, and compare with an undisturbed one, bit by bit.
+
+    Two epochs and a checkpoint every ten steps, unless --epochs and --checkpoint-every say otherwise.
+    """
+    from rooflight.flows.prove import prove as flow
+
+    return flow(given, kills=kills, out=out, console=console())
+
+
 def predict(
     run: Run,
     *inputs: Annotated[Path, Parameter(help="image files, or folders of them")],
@@ -185,4 +202,4 @@ def demo(
     return flow(device=device, out=out, console=console())
 
 
-COMMANDS = (info, plan, train, predict, export, report, demo)
+COMMANDS = (info, plan, train, prove, predict, export, report, demo)

@@ -67,12 +67,14 @@ def train(
     roof: GpuSpec | None = None,
     console: Console | None = None,
     observe: Callable[[EpochBatches, Path], EpochBatches] | None = None,
+    compare: bool = True,
 ) -> Report:
     """Train, evaluate on the held-out test set, save, and compare with the prediction.
 
     out      the run folder; must be new or empty. Default: runs/MODEL-DATE-TIME
     roof     this machine's roofline, where it was measured already
     observe  what the batches pass through on their way into the run, given its folder
+    compare  with the prediction
     raises   ConfigError, DataError for what cannot be used: before the folder is made, wherever that can be known
     """
     console = console or Silent()
@@ -81,7 +83,7 @@ def train(
     ready = make_ready(config, roof, console)
     with new_folder(run, keep=lambda: has_whole_checkpoint(run)), hold(run):
         write_file(run / "config.json", to_json(ready.config))
-        return _train(ready, run, roof, console, observe=observe)
+        return _train(ready, run, roof, console, observe=observe, compare=compare)
 
 
 def resume(
@@ -91,6 +93,7 @@ def resume(
     roof: GpuSpec | None = None,
     console: Console | None = None,
     observe: Callable[[EpochBatches, Path], EpochBatches] | None = None,
+    compare: bool = True,
 ) -> Report:
     """Go on with a run that was stopped, from its newest whole checkpoint, as if it never had been.
 
@@ -112,7 +115,7 @@ def resume(
         ready = make_ready(config, roof, console, resumed=True)
         go_on_from(run, found, ready.data.info, console)
         write_file(run / "config.json", to_json(ready.config))
-        return _train(ready, run, roof, console, found=found, observe=observe)
+        return _train(ready, run, roof, console, found=found, observe=observe, compare=compare)
 
 
 def make_ready(config: TrainConfig, roof: GpuSpec | None, console: Console, *, resumed: bool = False) -> Ready:
@@ -146,6 +149,7 @@ def _train(
     *,
     found: Resumable | None = None,
     observe: Callable[[EpochBatches, Path], EpochBatches] | None = None,
+    compare: bool = True,
 ) -> Report:
     """From a run folder with its configuration to its results."""
     setting = ready.setting
@@ -156,6 +160,8 @@ def _train(
             console.say(f"{run} keeps its checkpoint: rooflight train --resume {run} goes on from there")
         raise
     write_file(run / "result.json", to_json(result))  # whole, should the comparison be stopped
+    if not compare:
+        return _report(result, run)
     console.say("comparing with the prediction")
     dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
     roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
