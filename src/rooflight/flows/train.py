@@ -57,6 +57,7 @@ class Ready:
     data: TrainData
     model: nn.Module
     loss: Loss
+    traced: Trace | None  # of its step
     yardstick: Yardstick
 
 
@@ -138,7 +139,7 @@ def make_ready(config: TrainConfig, roof: GpuSpec | None, console: Console, *, r
     setting = replace(setting, reasons=(*setting.reasons, why_layout, *found.reasons, *data.reasons, *tuned, shares))
     for line in (*setting.reasons, *setting.settings):
         console.say(line)
-    return Ready(config=config, setting=setting, data=data, model=model, loss=loss, yardstick=yardstick)
+    return Ready(config=config, setting=setting, data=data, model=model, loss=loss, traced=traced, yardstick=yardstick)
 
 
 def _train(
@@ -165,9 +166,15 @@ def _train(
     console.say("comparing with the prediction")
     dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
     roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
-    result = replace(result, reasons=(*result.reasons, predicted_on(roof)))
+    yardstick = yardstick_of(setting, ready.traced, roof)  # which now is known, if only as measured
+    result = replace(
+        result,
+        reasons=(*result.reasons, predicted_on(roof)),
+        mfu=yardstick.mfu(result.samples_per_second),
+        memory_share=yardstick.memory_share(result.samples_per_second),
+    )
     batch = next(iter(ready.data.batches.epoch(1)))
-    result = replace(result, comparisons=compare_step(result, setting, ready.model, batch, roof))
+    result = replace(result, comparisons=compare_step(result, setting, ready.model, batch, roof, ready.traced))
     write_file(run / "result.json", to_json(result))
     return _report(result, run)
 
@@ -181,8 +188,12 @@ def trace_or_none(config: TrainConfig, data: TrainData, setting: Setting, loss: 
     from rooflight.flows.train_trace import trace_step
 
     batch = next(iter(data.batches.epoch(1)))
+    samples = len(batch[1])  # of a small set, or of one rank, fewer than config.batch
+    micro = None if config.micro_batch is None else min(config.micro_batch, samples)
     try:
-        return trace_step(config, data.reads, batch, loss, setting.device.type)
+        return trace_step(
+            replace(config, batch=samples, micro_batch=micro), data.reads, batch, loss, setting.device.type
+        )
     except TraceError:
         return None
 
@@ -332,8 +343,10 @@ def _tables(result: TrainResult) -> tuple[Table, ...]:
         ("first step after", show_seconds(result.first_step_seconds)),
         ("trained", f"epochs: {result.config.epochs}, steps: {result.steps:,}, parameters: {result.parameters:,}"),
     )
-    if result.epochs and result.epochs[-1].mfu is not None:
-        rows += (("roofline", _shares(result.epochs[-1])),)
+    if result.mfu is not None:
+        rows += (
+            ("roofline", f"MFU {show_percent(result.mfu)}, memory {show_percent(result.memory_share)}{_power(result)}"),
+        )
     if result.data.bad:
         rows += (("left out", describe_bad(result.data)),)
     return Table(columns=("result", ""), rows=rows), comparison_table(result.comparisons)
@@ -345,7 +358,6 @@ def _epoch_step(result: TrainResult) -> str:
     return f"{told}, {show_percent(median(waits))} of it waiting for batches" if waits else told
 
 
-def _shares(record: EpochRecord) -> str:
-    memory = f", memory {show_percent(record.memory_share)}" if record.memory_share is not None else ""
-    watts = f", {record.watts:.0f} W" if record.watts is not None else ""
-    return f"MFU {show_percent(record.mfu)}{memory}{watts} in the last epoch"
+def _power(result: TrainResult) -> str:
+    watts = [record.watts for record in result.epochs if record.watts is not None]
+    return f", {median(watts):.0f} W" if watts else ""
