@@ -32,6 +32,7 @@ class DataInfo:
     )
     licence: str | None = None
     bad: tuple[BadSample, ...] = ()  # broken files: named here, left out of every epoch
+    samples: str = "images"  # what they are called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ class Evaluation:
     accuracy: float
     loss: float
     count: int
-    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]
+    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]; empty for a vocabulary of classes
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.confusion) for row in self.confusion):

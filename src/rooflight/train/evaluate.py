@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from rooflight.core.runs import Evaluation
 from rooflight.train.precision import Autocast
 
+MOST_CLASSES = 256  # of a confusion matrix that someone reads; a vocabulary's would hold a million counts
+
 
 @torch.inference_mode()
 def evaluate(
@@ -21,17 +23,22 @@ def evaluate(
     """The model's figures on every sample of `batches`, each counted once, the last small batch too."""
     model.eval()
     device = next(model.parameters()).device
-    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+    counted = classes if classes <= MOST_CLASSES else 0
+    confusion = torch.zeros(counted * counted, dtype=torch.int64, device=device)
+    correct, count = torch.zeros((), dtype=torch.int64, device=device), 0
     loss = torch.zeros((), dtype=torch.float64, device=device)
     for images, labels in batches:
         with autocast():
             scores = model(images)
         loss += F.cross_entropy(scores.float(), labels, reduction="sum")
-        confusion += torch.bincount(labels * classes + scores.argmax(1), minlength=classes * classes)
-    matrix = confusion.view(classes, classes).cpu()
-    count = int(matrix.sum())
+        found = scores.argmax(1)
+        correct += (found == labels).sum()
+        count += len(labels)
+        if counted:
+            confusion += torch.bincount(labels * classes + found, minlength=classes * classes)
+    matrix = confusion.view(counted, counted).cpu()
     return Evaluation(
-        accuracy=int(matrix.diagonal().sum()) / count,
+        accuracy=int(correct) / count,
         loss=float(loss) / count,
         count=count,
         confusion=tuple(tuple(row) for row in matrix.tolist()),
