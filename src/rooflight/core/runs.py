@@ -96,7 +96,7 @@ class Checkpoint:
     def pixels(self) -> Preprocessing:
         """The preprocessing of a model that takes images; raises ConfigError for another."""
         if self.preprocessing is None:
-            raise ConfigError(f"{self.model} takes texts, not images. Try --prompt.")
+            raise ConfigError(f"{self.model} reads text, not images. Try rooflight predict RUN --prompt TEXT.")
         return self.preprocessing
 
 
