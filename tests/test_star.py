@@ -46,7 +46,7 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow", "numba", "triton", "simplejpeg", "torchcodec", "av"},
     "models": {"torch", "torchvision", "timm", "transformers", "keras", "numba", "llvmlite", "numpy"},
     "train": {"torch", "numpy", "safetensors", "torchao"},
-    "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime"},
+    "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime", "numba", "llvmlite"},
     "report": set(),
     "flows": {"torch", "PIL"},
     "cli": {"cyclopts", "rich"},

@@ -68,12 +68,13 @@ def family_of(config: TrainConfig) -> Family:
     """The family of config.model; raises ConfigError for a model that is not known or cannot be trained yet."""
     from rooflight.core.errors import ConfigError
     from rooflight.flows.train_images import IMAGES
+    from rooflight.flows.train_text import TEXTS
     from rooflight.models.registry import find_model
 
     entry = find_model(config.model)
     if entry.untrained:
         raise ConfigError(f"--model {config.model}: {entry.untrained}. Try rooflight train cnn.")
-    return IMAGES
+    return TEXTS if entry.words is not None else IMAGES
 
 
 def build_model(config: TrainConfig, reads: Reads, *, fresh: bool) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from rooflight.train.loss import Loss
     from rooflight.train.state import Place, TrainState
     from rooflight.train.step import Done
+
+LARGEST_LOSS = 700.0  # whose exponential is still a number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,8 +339,9 @@ def _recorder(run: Path, events: EventWriter) -> Callable[[EpochRecord], None]:
 
 
 def _tables(result: TrainResult) -> tuple[Table, ...]:
+    found = result.evaluation
     rows: tuple[tuple[str, str], ...] = (
-        ("test accuracy", f"{show_percent(result.evaluation.accuracy)} of {result.evaluation.count:,} held-out images"),
+        ("test accuracy", f"{show_percent(found.accuracy)} of {found.count:,} held-out {result.data.samples}"),
         ("throughput", f"{show_rate(result.samples_per_second)}: whole epochs, {_epoch_step(result)}"),
         ("step", f"{show_seconds(result.step_seconds)}: forward, loss, backward, update; median of the last steps"),
         ("first step after", show_seconds(result.first_step_seconds)),
@@ -347,6 +351,8 @@ def _tables(result: TrainResult) -> tuple[Table, ...]:
         rows += (
             ("roofline", f"MFU {show_percent(result.mfu)}, memory {show_percent(result.memory_share)}{_power(result)}"),
         )
+    if result.data.samples == "windows":
+        rows = (("test perplexity", f"{math.exp(min(found.loss, LARGEST_LOSS)):.1f} on held-out text"), *rows)
     if result.data.bad:
         rows += (("left out", describe_bad(result.data)),)
     return Table(columns=("result", ""), rows=rows), comparison_table(result.comparisons)

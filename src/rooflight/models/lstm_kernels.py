@@ -25,7 +25,7 @@ P5, P4, P3, P2, P1, P0 = map(f4, (1.9875691e-4, 1.3981999e-3, 8.3334519e-3, 4.16
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """To the vector units of this machine, kept on disk; releases the interpreter's lock."""
-    fast = {"contract", "nsz", "nnan", "ninf"}  # an activation is a number; the guard finds one that is not
+    fast = {"contract", "nsz", "nnan", "ninf"}  # an activation is a number; the guard of the loop finds one that is not
     jit: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fast, **options)(
         function
     )
@@ -44,7 +44,7 @@ def _float_of_bits(context: Any, bits: Any) -> Any:
 
 
 def _exp(x: Any) -> Any:
-    """Within two units of the last place. A polynomial: a call to the C library would leave the vector units."""
+    """Within two units of the last place. A polynomial, because a call to the C library would leave the vector units."""
     x = min(max(x, -FARTHEST), FARTHEST)
     whole = np.floor(x * LOG2_E + HALF)
     r = x - whole * LN_2_HIGH - whole * LN_2_LOW

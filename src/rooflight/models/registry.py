@@ -30,7 +30,6 @@ MODELS: Mapping[str, Entry] = {
         input_shape=(LENGTH,),
         classes=WORDS,
         words=WORDS,
-        untrained="it takes token ids, and train reads images only so far",
     ),
     "transfer:vgg16": Entry(
         build=lambda classes: TransferVgg16(classes),
