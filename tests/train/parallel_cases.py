@@ -140,7 +140,7 @@ CASES: dict[str, dict[str, Any]] = {
     "micro": {"config": replace(BASE, micro_batch=7)},
     "balanced": {"balanced": True},
     "one-sample": {"samples": 97, "config": replace(BASE, epochs=1)},  # the last batch leaves a rank nothing
-    "float16": {"dtype": torch.float16},
+    "float16": {"dtype": torch.float16, "config": replace(BASE, micro_batch=12)},
 }
 
 

@@ -79,6 +79,8 @@ class Step:
             weight = self.ranks.total(own)
             loss = torch.zeros((), device=state.device)
             correct = torch.zeros((), dtype=torch.int64, device=state.device)
+            if self.ranks.stages > 1:
+                state.scaler.scale(loss)  # its scale is made when it is first used, and only the last stage has a loss
 
             def measure(scores: Any, of: Tensor) -> Tensor:
                 part = self.loss.summed(scores, of)
