@@ -21,7 +21,7 @@ from rooflight.train.parallel.form import pick_form
 from rooflight.train.parallel.launch import find_launch
 from rooflight.train.parallel.together import Together
 from rooflight.train.parallel.world import World
-from rooflight.train.ranks import Alone, Ranks
+from rooflight.train.ranks import Ranks
 from rooflight.train.state import TrainState
 
 SAMPLES, FEATURES, CLASSES = 61 + 2 * 96, 12, 4  # three batches of 96, the last one of 61

@@ -127,6 +127,12 @@ class EpochRecord:
     samples_per_second: float  # training steps only, without evaluation
     seconds: float  # since the first step
     validation_loss: float | None = None  # of the held-out part of the training set, where there is one
+    # How the epoch's steps went; None: not known
+    step_seconds: float | None = None  # of a step alone: forward, loss, backward, update; the mean
+    data_wait_share: float | None = None  # of the time of steps and batches: waiting for batches
+    mfu: float | None = None
+    memory_share: float | None = None  # bytes that operators move over the memory's rate; above 1 where caches serve
+    watts: float | None = None  # of the device, evaluation and saving included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +149,13 @@ class TrainResult:
     parameters: int
     steps: int
     samples_per_second: float  # median over the epochs
-    step_seconds: float  # median over the epochs
+    step_seconds: float  # of a step alone: forward, loss, backward, update; median over the last steps
     first_step_seconds: float  # from the start of training to the end of the first step
     evaluation: Evaluation
     epochs: tuple[EpochRecord, ...]
     environment: Environment
     comparisons: tuple[Comparison, ...] = ()  # predicted beside measured
+    epoch_step_seconds: float | None = None  # an epoch's seconds over its steps: with the making of batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

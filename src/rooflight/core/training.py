@@ -16,6 +16,7 @@ LEAST = {
     "patience": 0,
     "workers": 0,
     "checkpoint_every": 0,
+    "log_every": 0,
     "keep": 1,
     "layers": 1,
     "units": 1,
@@ -78,6 +79,7 @@ class TrainConfig:
     seed: int = setting(0, "seed of weights, shuffling and augmentation")
     checkpoint_every: int = setting(0, "steps between checkpoints; 0: one after each epoch")
     keep: int = setting(2, "checkpoints that are kept")
+    log_every: int = setting(50, "steps between lines of steps.jsonl, and points in TensorBoard; 0: none")
     # lstm
     cell: Literal["lstm", "gru"] = setting("lstm", "of the recurrent model")
     layers: int = setting(1, "of the recurrent model")

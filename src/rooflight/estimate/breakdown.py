@@ -37,7 +37,7 @@ class Part:
 
 def operator_classes(trace: Trace) -> tuple[str, ...]:
     """The class of each operator: its kind, or for what is no product the layer that it belongs to."""
-    return tuple("optimizer" if op.phase == "optimizer" else _name(op.kind, op.name) for op in trace.ops)
+    return tuple("optimizer" if op.phase == "optimizer" else class_name(op.kind, op.name) for op in trace.ops)
 
 
 def breakdown(
@@ -66,7 +66,7 @@ def breakdown(
     return tuple(sorted(parts, key=lambda part: -part.seconds))
 
 
-def _name(kind: str, operator: str) -> str:
+def class_name(kind: str, operator: str) -> str:
     """ "aten.cudnn_batch_norm_backward.default" → "batch norm"."""
     if kind in OF_KIND:
         return OF_KIND[kind]

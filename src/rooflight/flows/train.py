@@ -6,27 +6,33 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import ConfigError
+from rooflight.core.errors import TraceError
 from rooflight.core.files import new_folder, refuse_taken, write_file
+from rooflight.core.live import Yardstick
 from rooflight.core.runs import EpochRecord, TrainResult
 from rooflight.core.tables import Report, Table
 from rooflight.core.training import TrainConfig
-from rooflight.core.types import GpuSpec
+from rooflight.core.types import GpuSpec, Trace
 from rooflight.core.units import show_percent, show_rate, show_seconds
 from rooflight.flows.compare import compare_step, comparison_notes, comparison_table, predicted_on
 from rooflight.flows.family import Reads, TrainData, build_model, family_of
+from rooflight.flows.live import describe_yardstick, watching, yardstick_of
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
+from rooflight.flows.train_tuning import loss_of, set_kernels, tune
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from rooflight.train.events import EventWriter
     from rooflight.train.loss import Loss
-    from rooflight.train.state import TrainState
+    from rooflight.train.state import Place, TrainState
+    from rooflight.train.step import Done
 
 
 def train(
@@ -49,7 +55,12 @@ def train(
     set_kernels(config)
     data = family.prepare(found, config, setting)
     model, why_layout = ready_model(config, data.reads, setting)
-    setting = replace(setting, reasons=(*setting.reasons, why_layout, *found.reasons, *data.reasons))
+    loss = loss_of(config, data, setting)
+    traced = trace_or_none(config, data, setting, loss)
+    config, tuned = tune(config, data, model, setting, loss, traced, console)
+    yardstick = yardstick_of(setting, traced, roof)
+    shares = describe_yardstick(yardstick, setting.precision)
+    setting = replace(setting, reasons=(*setting.reasons, why_layout, *found.reasons, *data.reasons, *tuned, shares))
     for line in (*setting.reasons, *setting.settings):
         console.say(line)
 
@@ -57,7 +68,7 @@ def train(
     with new_folder(run, keep=checkpoint.is_file):
         write_file(run / "config.json", to_json(config))
         try:
-            result = _fit(config, setting, data, model, run, console)
+            result = _fit(config, setting, data, model, loss, run, console, yardstick)
         except KeyboardInterrupt:
             if checkpoint.is_file():
                 console.say(
@@ -75,16 +86,15 @@ def train(
     return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
 
 
-def set_kernels(config: TrainConfig) -> None:
-    """What the process allows its kernels: TF32, and orders of summation that differ from time to time."""
-    import torch
+def trace_or_none(config: TrainConfig, data: TrainData, setting: Setting, loss: Loss) -> Trace | None:
+    """The trace of the run's step; None for a model whose path depends on its input."""
+    from rooflight.flows.train_trace import trace_step
 
-    from rooflight.train.precision import set_precision
-
-    set_precision(config.dtype)
-    torch.use_deterministic_algorithms(config.deterministic)
-    if config.deterministic:
-        torch.backends.cudnn.benchmark = False
+    batch = next(iter(data.batches.epoch(1)))
+    try:
+        return trace_step(config, data.reads, batch, loss, setting.device.type)
+    except TraceError:
+        return None
 
 
 def ready_model(config: TrainConfig, reads: Reads, setting: Setting) -> tuple[nn.Module, str]:
@@ -110,42 +120,70 @@ def _fit(
     setting: Setting,
     data: TrainData,
     model: nn.Module,
+    loss: Loss,
     run: Path,
     console: Console,
+    yardstick: Yardstick,
 ) -> TrainResult:
     import torch
 
     from rooflight.hardware.environment import environment
+    from rooflight.train.events import EventWriter
     from rooflight.train.fit import Hooks, fit
+    from rooflight.train.optimizer import rate_share
 
     classes = data.reads.classes
-    record_epoch = _recorder(run)
+    events = EventWriter(run)
+    record_epoch = _recorder(run, events)
+    share = rate_share(config, config.epochs * len(data.batches))
     total = config.epochs * data.info.train_count
-    with console.bar(f"train {config.model}", total, "samples") as advance:
+    with (
+        console.bar(f"train {config.model}", total, "samples") as advance,
+        watching(
+            run,
+            setting,
+            yardstick,
+            lr=lambda step: config.lr * share(step),
+            log_every=config.log_every,
+            events=events,
+            console=console,
+            show=lambda words: advance(0, live=words),
+        ) as watcher,
+    ):
 
         def epoch_done(record: EpochRecord) -> None:
             record_epoch(record)
             advance(0, f"epoch {record.epoch}/{config.epochs}, test accuracy {show_percent(record.test_accuracy)}")
+
+        def step_done(before: Place, samples: int, done: Done) -> None:
+            watcher.step_done(step=before.step + 1, epoch=before.epoch, samples=samples, loss=lambda: done.mean)
+            advance(samples)
+
+        def save(state: TrainState) -> None:
+            _save(state, run, config, data.reads)
+            watcher.interrupt()
 
         def halved(samples: int) -> None:
             console.say(f"out of memory: the step is repeated with micro-batches of {samples}")
 
         measured = fit(
             model,
-            data.batches,
+            watcher.batches(data.batches),
             data.test_batches,
             config,
             dtype=setting.dtype,
             classes=len(classes),
-            loss=_loss(config, data, setting),
+            loss=loss,
             validation=data.validation,
             hooks=Hooks(
-                on_step=lambda before, samples, done: advance(samples),
+                on_step=step_done,
                 on_epoch=epoch_done,
-                on_save=lambda state: _save(state, run, config, data.reads),
+                on_save=save,
                 on_halved=halved,
+                pace=watcher.epoch_pace,
             ),
         )
+        step_seconds = watcher.step_seconds() or measured.step_seconds
     device = device_name(setting.device, setting.machine)
     return TrainResult(
         run=str(run),
@@ -158,23 +196,13 @@ def _fit(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=measured.steps,
         samples_per_second=measured.samples_per_second,
-        step_seconds=measured.step_seconds,
+        step_seconds=step_seconds,
+        epoch_step_seconds=measured.step_seconds,
         first_step_seconds=measured.first_step_seconds,
         evaluation=measured.evaluation,
         epochs=measured.records,
         environment=environment(device, threads=torch.get_num_threads(), settings=setting.settings),
     )
-
-
-def _loss(config: TrainConfig, data: TrainData, setting: Setting) -> Loss:
-    from rooflight.train.loss import CrossEntropy, balanced_weights
-
-    weights = None
-    if config.class_weights == "balanced":
-        if data.labels is None:
-            raise ConfigError(f"--class-weights balanced: {config.model} has no classes to balance. Try none.")
-        weights = balanced_weights(data.labels(), len(data.reads.classes)).to(setting.device)
-    return CrossEntropy(class_weights=weights, smoothing=config.label_smoothing)
 
 
 def _save(state: TrainState, run: Path, config: TrainConfig, reads: Reads) -> None:
@@ -192,11 +220,8 @@ def _save(state: TrainState, run: Path, config: TrainConfig, reads: Reads) -> No
     )
 
 
-def _recorder(run: Path) -> Callable[[EpochRecord], None]:
+def _recorder(run: Path, events: EventWriter) -> Callable[[EpochRecord], None]:
     """After each epoch: a line of metrics.jsonl, a TensorBoard event."""
-    from rooflight.train.events import EventWriter
-
-    events = EventWriter(run)
 
     def record_epoch(record: EpochRecord) -> None:
         with (run / "metrics.jsonl").open("a") as file:
@@ -209,8 +234,14 @@ def _recorder(run: Path) -> Callable[[EpochRecord], None]:
             "learning_rate": record.lr,
             "samples_per_second": record.samples_per_second,
         }
-        if record.validation_loss is not None:
-            values["loss/validation"] = record.validation_loss
+        more = {
+            "loss/validation": record.validation_loss,
+            "mfu": record.mfu,
+            "memory_share": record.memory_share,
+            "data_wait_share": record.data_wait_share,
+            "watts": record.watts,
+        }
+        values |= {tag: value for tag, value in more.items() if value is not None}
         events.scalars(record.step, values)
 
     return record_epoch
@@ -219,10 +250,25 @@ def _recorder(run: Path) -> Callable[[EpochRecord], None]:
 def _tables(result: TrainResult) -> tuple[Table, ...]:
     rows: tuple[tuple[str, str], ...] = (
         ("test accuracy", f"{show_percent(result.evaluation.accuracy)} of {result.evaluation.count:,} held-out images"),
-        ("throughput", f"{show_rate(result.samples_per_second)}, {show_seconds(result.step_seconds)} a step"),
+        ("throughput", f"{show_rate(result.samples_per_second)}: whole epochs, {_epoch_step(result)}"),
+        ("step", f"{show_seconds(result.step_seconds)}: forward, loss, backward, update; median of the last steps"),
         ("first step after", show_seconds(result.first_step_seconds)),
         ("trained", f"epochs: {result.config.epochs}, steps: {result.steps:,}, parameters: {result.parameters:,}"),
     )
+    if result.epochs and result.epochs[-1].mfu is not None:
+        rows += (("roofline", _shares(result.epochs[-1])),)
     if result.data.bad:
         rows += (("left out", describe_bad(result.data)),)
     return Table(columns=("result", ""), rows=rows), comparison_table(result.comparisons)
+
+
+def _epoch_step(result: TrainResult) -> str:
+    waits = [record.data_wait_share for record in result.epochs if record.data_wait_share is not None]
+    told = f"{show_seconds(result.epoch_step_seconds)} a step"
+    return f"{told}, {show_percent(median(waits))} of it waiting for batches" if waits else told
+
+
+def _shares(record: EpochRecord) -> str:
+    memory = f", memory {show_percent(record.memory_share)}" if record.memory_share is not None else ""
+    watts = f", {record.watts:.0f} W" if record.watts is not None else ""
+    return f"MFU {show_percent(record.mfu)}{memory}{watts} in the last epoch"

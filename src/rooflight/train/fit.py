@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rooflight.core.live import Pace
 from rooflight.core.runs import EpochRecord, Evaluation
 from rooflight.core.training import TrainConfig
 from rooflight.train.clock import Clock
 from rooflight.train.early import Patience
 from rooflight.train.ema import Ema
 from rooflight.train.evaluate import evaluate
+from rooflight.train.graphed import Graphed
 from rooflight.train.guard import Guard
 from rooflight.train.loop import EpochBatches, train_epochs
 from rooflight.train.loss import CrossEntropy, Loss
@@ -34,6 +36,7 @@ class Hooks:
     on_epoch: Callable[[EpochRecord], None] = lambda record: None  # the state is at the next epoch's beginning
     on_save: Callable[[TrainState], None] = lambda state: None  # every config.checkpoint_every steps, and after epochs
     on_halved: Callable[[int], None] = lambda micro_batch: None  # memory did not suffice
+    pace: Callable[[], Pace] = Pace  # asked after an epoch's last step is done: how fast its steps were
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,10 @@ def fit(
     resume      tensors and document of a state to go on from
     raises      ConfigError if the loss is no longer a number or jumps, ResourceError if not one sample fits
     """
-    state = build_state(model, config, dtype=dtype, groups=groups, ranks=ranks)
+    graphs = config.compile == "graphs"
+    if config.compile == "on":
+        model.compile()  # in place: its state dict keeps its names
+    state = build_state(model, config, dtype=dtype, groups=groups, capturable=graphs, ranks=ranks)
     if resume:
         state.load(dict(resume[0]), dict(resume[1]))
     run = _Run(
@@ -106,7 +112,7 @@ def fit(
     train_epochs(
         state,
         batches,
-        step,
+        Graphed(step) if graphs else step,
         epochs=config.epochs,
         batch=config.batch,
         on_step=run.step_done,
@@ -121,14 +127,15 @@ def build_state(
     *,
     dtype: torch.dtype,
     groups: Sequence[Group] | None = None,
+    capturable: bool = False,
     ranks: Ranks | None = None,
 ) -> TrainState:
-    """A run before its first step."""
+    """A run before its first step. capturable: its steps will be CUDA graphs."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = trained[0].device
     return TrainState(
         model=model,
-        optimizer=build_optimizer(groups or [Group(parameters=trained, lr=config.lr)], config),
+        optimizer=build_optimizer(groups or [Group(parameters=trained, lr=config.lr)], config, capturable=capturable),
         scaler=scaler_of(device, dtype),
         ema=Ema(model, config.ema) if config.ema else None,
         patience=Patience(epochs=config.patience) if config.patience else None,
@@ -179,6 +186,7 @@ class _Run:
         train_loss = float(ranks.total(totals.loss) / ranks.total(totals.weight))  # the host waits for the device here
         correct = int(ranks.total(totals.correct))
         seconds, samples = self.clock.epoch()
+        pace = self.hooks.pace()
         with state.deployed() as model:
             self.evaluation = self._evaluate(model, self.held.test)
             validation_loss = self._validate(model)
@@ -193,6 +201,11 @@ class _Run:
             samples_per_second=samples / seconds if samples else 0.0,
             seconds=self.clock.elapsed(),
             validation_loss=validation_loss,
+            step_seconds=pace.step_seconds,
+            data_wait_share=pace.data_wait_share,
+            mfu=pace.mfu,
+            memory_share=pace.memory_share,
+            watts=pace.watts,
         )
         state.records.append(record)
         state.next_epoch()

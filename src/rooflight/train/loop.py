@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.train.state import Place, TrainState
-from rooflight.train.step import Done, Step
+from rooflight.train.step import Done
 
 
 class EpochBatches(Protocol):
@@ -31,7 +31,7 @@ class EpochBatches(Protocol):
 def train_epochs(
     state: TrainState,
     batches: EpochBatches,
-    step: Step,
+    step: Callable[[TrainState, Any, Tensor, int], Done],
     *,
     epochs: int,
     batch: int,

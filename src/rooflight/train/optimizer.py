@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rooflight.core.training import TrainConfig
 
@@ -20,19 +20,21 @@ class Group:
     lr: float  # the highest of the run
 
 
-def build_optimizer(groups: Sequence[Group], config: TrainConfig) -> torch.optim.Optimizer:
-    """One fused kernel for all parameters of a group. The rate is a tensor's or a number's, set by `set_rates`."""
-    # A rate that is a number is an argument of the kernel: setting it copies nothing to a device.
+def build_optimizer(groups: Sequence[Group], config: TrainConfig, *, capturable: bool = False) -> torch.optim.Optimizer:
+    """One fused kernel for all parameters of a group.
+
+    capturable  the rate is a tensor, for a CUDA graph to read; a number is an argument of the kernel, copied nowhere
+    """
     params = [
-        {"params": alike, "lr": group.lr, "highest": group.lr}
+        {"params": alike, "lr": _rate(group.lr, alike, capturable), "highest": group.lr}
         for group in groups
         for alike in by_mesh(group.parameters)
     ]
     match config.optimizer:
         case "adam":
-            return torch.optim.Adam(params, weight_decay=config.weight_decay, fused=True)
+            return torch.optim.Adam(params, weight_decay=config.weight_decay, fused=True, capturable=capturable)
         case "adamw":
-            return torch.optim.AdamW(params, weight_decay=config.weight_decay, fused=True)
+            return torch.optim.AdamW(params, weight_decay=config.weight_decay, fused=True, capturable=capturable)
         case "sgd":
             return torch.optim.SGD(
                 params, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
@@ -49,7 +51,7 @@ def by_mesh(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
 
 @torch.no_grad()
 def allocate_state(optimizer: torch.optim.Optimizer) -> None:
-    """Make the averages that an optimizer keeps, which would otherwise appear in the middle of its first update."""
+    """Make the averages that a fresh optimizer will keep."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
@@ -65,7 +67,15 @@ def allocate_state(optimizer: torch.optim.Optimizer) -> None:
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Each group's rate: this share of its highest."""
     for group in optimizer.param_groups:
-        group["lr"] = group["highest"] * share
+        rate = group["highest"] * share
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def _rate(lr: float, parameters: Sequence[nn.Parameter], capturable: bool) -> float | Tensor:
+    return torch.tensor(lr, device=parameters[0].device) if capturable else lr
 
 
 def rate_share(config: TrainConfig, steps: int) -> Callable[[int], float]:

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rooflight.core.training import TrainConfig
+from rooflight.train.compiled import Way, compiled
 from rooflight.train.fit import build_state
+from rooflight.train.graphed import Graphed
 from rooflight.train.loss import CrossEntropy
 from rooflight.train.precision import autocast_of
 from rooflight.train.ranks import Alone
@@ -17,16 +19,24 @@ from rooflight.train.step import Step
 
 
 def probe_step(
-    model: nn.Module, inputs: Any, targets: Tensor, *, dtype: torch.dtype, config: TrainConfig | None = None
+    model: nn.Module,
+    inputs: Any,
+    targets: Tensor,
+    *,
+    dtype: torch.dtype,
+    config: TrainConfig | None = None,
+    way: Way = "off",
 ) -> tuple[Callable[[], object], Callable[[], int]]:
     """A step on a copy of the model, so that its weights stay as they are.
 
+    way      eager, compiled, or the whole step as a CUDA graph
     returns  the step, and a function that counts the bytes that stay between steps: parameters, buffers, optimizer
              state and the batch
     """
     config = config or TrainConfig()
-    state = build_state(copy.deepcopy(model).train(), config, dtype=dtype)
-    once = Step(
+    twin = compiled(copy.deepcopy(model).train(), way)
+    state = build_state(twin, config, dtype=dtype, capturable=way == "graphs")
+    eager = Step(
         loss=CrossEntropy(smoothing=config.label_smoothing),
         autocast=autocast_of(state.device, dtype),
         rate_share=lambda step: 1.0,
@@ -35,9 +45,10 @@ def probe_step(
         clip=config.clip,
         micro_batch=config.micro_batch,
     )
+    once = Graphed(eager) if way == "graphs" else eager
 
     def step() -> object:
-        return once(state, inputs, targets, len(targets))
+        return once(state, inputs, targets)
 
     def staying() -> int:
         kept = [value for entry in state.optimizer.state.values() for value in entry.values()]

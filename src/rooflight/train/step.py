@@ -1,16 +1,16 @@
 """One update of the weights from one global batch, in as many micro-batches as memory asks for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from rooflight.core.errors import ResourceError
 from rooflight.train.loss import Loss
-from rooflight.train.memory import release
+from rooflight.train.memory import RunningStatistics, release
 from rooflight.train.optimizer import allocate_state, set_rates
 from rooflight.train.ranks import Autocast, Part, Ranks
 from rooflight.train.state import TrainState
@@ -43,38 +43,48 @@ class Step:
     clip: float = 0.0
     micro_batch: int | None = None  # samples of this rank at once; None: all
     on_halved: Callable[[int], None] = lambda samples: None  # told the new micro-batch when memory did not suffice
+    statistics: RunningStatistics = field(default_factory=RunningStatistics)
+    allocated: bool = False  # what the optimizer keeps, which otherwise appears in its first update
 
-    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int) -> Done:
+    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int | None = None) -> Done:
         """Forward, loss, backward of each micro-batch; then clip, update, average.
 
         Nothing of the state changes before all gradients are there: out of memory anywhere before, the micro-batch is
         halved on all ranks and the same step begins again, with the same samples, draws and random numbers.
 
-        samples  of all ranks together; `inputs` and `targets` are this rank's share
+        samples  of all ranks together, where `inputs` and `targets` are a share of them
         raises   ResourceError if not even one sample fits
         """
-        buffers = _Buffers(state.model)
-        rows = -(-samples // self.ranks.replicas)  # of the largest share
+        rows = self._rows(targets, samples)
+        self.statistics.keep(state.model)
         while True:
-            _seed(self.seed, state.place.step, self.ranks.rank, state.device)
+            self.reseed(state)
             # The exception is let go of before memory is released: its frames hold the failed step's tensors.
-            done = self._gradients(state, inputs, targets, rows)
+            done = self.gradients(state, inputs, targets, samples)
             if not self.ranks.agree(done is None):
                 assert done is not None
                 break
             state.optimizer.zero_grad(set_to_none=True)
-            buffers.restore()
+            self.statistics.restore()
             self.ranks.begin_again(state)
             release(state.device)
             self._halve(rows)
-        self._update(state)
+        set_rates(state.optimizer, self.rate_share(state.place.step))
+        self.update(state)
+        if state.ema:
+            state.ema.update(state.place.step + 1)
         return done
 
-    def _gradients(self, state: TrainState, inputs: Any, targets: Tensor, rows: int) -> Done | None:
+    def reseed(self, state: TrainState) -> None:
+        """Dropout's generator, from the place alone."""
+        _seed(self.seed, state.place.step, self.ranks.rank, state.device)
+
+    def gradients(self, state: TrainState, inputs: Any, targets: Tensor, samples: int | None = None) -> Done | None:
         """The gradient of the global batch's mean loss; None if memory did not suffice, here or on another rank."""
         try:
-            if not state.place.step:
+            if not self.allocated and not state.place.step:
                 allocate_state(state.optimizer)  # now, while out of memory can still be mended
+                self.allocated = True
             own = self.loss.weight(targets)
             weight = self.ranks.total(own)
             loss = torch.zeros((), device=state.device)
@@ -88,7 +98,7 @@ class Step:
                 correct.add_(count_correct(scores.detach(), of))
                 return state.scaler.scale(part * (self.ranks.replicas / weight))
 
-            parts = _micro_batches(inputs, targets, self.ranks.parts(rows, self.micro_batch))
+            parts = _micro_batches(inputs, targets, self.ranks.parts(self._rows(targets, samples), self.micro_batch))
             self.ranks.backward(state.model, parts, measure, self.autocast)
             return Done(loss=self.ranks.last_stage(loss), weight=own, correct=self.ranks.last_stage(correct))
         except Exception as error:
@@ -96,8 +106,8 @@ class Step:
                 raise
             return None
 
-    def _update(self, state: TrainState) -> None:
-        set_rates(state.optimizer, self.rate_share(state.place.step))
+    def update(self, state: TrainState) -> None:
+        """Clip and apply the gradients, at the rates that are set."""
         if self.clip or self.ranks.stages > 1:
             state.scaler.unscale_(state.optimizer)
             self.ranks.agree_on_overflow(state.scaler, state.optimizer)
@@ -106,8 +116,10 @@ class Step:
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
-        if state.ema:
-            state.ema.update(state.place.step + 1)
+
+    def _rows(self, targets: Tensor, samples: int | None) -> int:
+        """Samples of the largest share."""
+        return len(targets) if samples is None else -(-samples // self.ranks.replicas)
 
     def _halve(self, rows: int) -> None:
         now = -(-rows // self.ranks.parts(rows, self.micro_batch))
@@ -139,21 +151,9 @@ def _micro_batches(inputs: Any, targets: Tensor, count: int) -> list[Part]:
 
 
 def _seed(seed: int, step: int, rank: int, device: torch.device) -> None:
-    """Dropout's generator, from the place alone. The device's own: seeding all takes longer."""
+    """The device's own generator: seeding all takes longer."""
     number = (seed * ODD + step * 0xD1B54A32D192ED03 + rank) % 2**63
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(number)
     else:
         torch.default_generator.manual_seed(number)
-
-
-class _Buffers:
-    """A copy of the running statistics, which a forward pass changes, for a step that begins again."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.own = [buffer for buffer in model.buffers() if buffer is not None]
-        self.copies = [buffer.clone() for buffer in self.own]
-
-    def restore(self) -> None:
-        for own, copy in zip(self.own, self.copies, strict=True):
-            own.copy_(copy)
