@@ -1,7 +1,4 @@
-"""Trainings that test_parallel.py runs alone and on several processes; `python parallel_cases.py CASE… OUT` is one rank.
-
-The model is in float64 where equality is asked for beyond float32's rounding; the step does not care.
-"""
+"""Trainings that test_parallel.py runs alone and on several processes; as a script, `FORM OUT`, it is one rank."""
 
 import copy
 import sys

@@ -118,11 +118,13 @@ def train(
     config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags override it")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [default: runs/MODEL-DATE-TIME]")] = None,
     json: Json = False,
-) -> Report:
-    """Train a model on real data, measure it, and compare with the prediction."""
+) -> Report | None:
+    """Train a model on real data, measure it, and compare with the prediction. With torchrun: on many GPUs."""
     from rooflight.flows.train import train as flow
+    from rooflight.flows.train_ranks import prints_here
 
-    return flow(resolve_config(TrainConfig, given, config), out=out, console=console())
+    answer = flow(resolve_config(TrainConfig, given, config), out=out, console=console())
+    return answer if prints_here() else None
 
 
 def predict(

@@ -24,6 +24,7 @@ from rooflight.flows.family import Reads, TrainData, build_model, family_of
 from rooflight.flows.live import describe_yardstick, watching, yardstick_of
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
+from rooflight.flows.train_ranks import in_form, open_ranks, same_folder, shared, speaks, take_part
 from rooflight.flows.train_tuning import loss_of, set_kernels, tune
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from rooflight.train.events import EventWriter
     from rooflight.train.loss import Loss
+    from rooflight.train.ranks import Ranks
     from rooflight.train.state import Place, TrainState
     from rooflight.train.step import Done
 
@@ -44,12 +46,17 @@ def train(
     roof    this machine's roofline, where it was measured already
     raises  ConfigError, DataError for what cannot be used: before the folder is made, wherever that can be known
     """
-    console = console or Silent()
-    run = out or default_out(config.model)
-    refuse_taken(run)
+    with open_ranks(config) as (config, ranks):
+        run = same_folder(ranks, out or default_out(config.model))
+        return _train(config, ranks, run, roof, speaks(ranks, console or Silent()))
+
+
+def _train(config: TrainConfig, ranks: Ranks, run: Path, roof: GpuSpec | None, console: Console) -> Report:
+    if ranks.is_main:
+        refuse_taken(run)
     family = family_of(config)
     found = family.find(config, console)
-    setting = decide(config, found.info)
+    setting = replace(decide(config, found.info), rank=ranks.rank, replicas=ranks.replicas)
     config = resolved(config, setting)
     console.say(describe_data(found.info))
     set_kernels(config)
@@ -57,25 +64,36 @@ def train(
     model, why_layout = ready_model(config, data.reads, setting)
     loss = loss_of(config, data, setting)
     traced = trace_or_none(config, data, setting, loss)
-    config, tuned = tune(config, data, model, setting, loss, traced, console)
-    yardstick = yardstick_of(setting, traced, roof)
+    tuned: tuple[str, ...] = ()
+    if ranks.world_size == 1:
+        config, tuned = tune(config, data, model, setting, loss, traced, console)
+    data = replace(data, batches=shared(data.batches, ranks))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    model, formed = in_form(model, ranks, next(iter(data.batches.epoch(1)))[0], setting.precision)
+    yardstick = yardstick_of(setting, traced, roof, devices=ranks.world_size)
     shares = describe_yardstick(yardstick, setting.precision)
-    setting = replace(setting, reasons=(*setting.reasons, why_layout, *found.reasons, *data.reasons, *tuned, shares))
+    why = (why_layout, *found.reasons, *data.reasons, *formed, *tuned, shares)
+    setting = replace(setting, reasons=(*setting.reasons, *why))
     for line in (*setting.reasons, *setting.settings):
         console.say(line)
+    if not ranks.is_main:
+        return take_part(config, setting, data, model, loss, ranks)
 
     checkpoint = run / "checkpoints/last.json"
     with new_folder(run, keep=checkpoint.is_file):
         write_file(run / "config.json", to_json(config))
         try:
-            result = _fit(config, setting, data, model, loss, run, console, yardstick)
+            result = _fit(config, setting, data, model, loss, ranks, run, console, yardstick)
         except KeyboardInterrupt:
             if checkpoint.is_file():
                 console.say(
                     f"{run} keeps the checkpoint of the last whole epoch: rooflight predict {run} IMAGE uses it"
                 )
             raise
+        result = replace(result, parameters=parameters)
         write_file(run / "result.json", to_json(result))  # whole, should the comparison be stopped
+        if ranks.world_size > 1:  # a step of one process is what is predicted and measured beside it
+            return Report(answer=result, tables=_tables(result), notes=(f"run folder: {run}",))
         console.say("comparing with the prediction")
         dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
         roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
@@ -105,7 +123,7 @@ def ready_model(config: TrainConfig, reads: Reads, setting: Setting) -> tuple[nn
     model = build_model(config, reads, fresh=True)
     if config.dtype == "float8":
         model = to_float8(model)
-    return prepare(model, setting.device, setting.dtype)
+    return prepare(model, setting.device, setting.dtype, split=config.tensor > 1 or config.pipeline > 1)
 
 
 def default_out(model: str) -> Path:
@@ -121,6 +139,7 @@ def _fit(
     data: TrainData,
     model: nn.Module,
     loss: Loss,
+    ranks: Ranks,
     run: Path,
     console: Console,
     yardstick: Yardstick,
@@ -175,6 +194,7 @@ def _fit(
             classes=len(classes),
             loss=loss,
             validation=data.validation,
+            ranks=ranks,
             hooks=Hooks(
                 on_step=step_done,
                 on_epoch=epoch_done,
