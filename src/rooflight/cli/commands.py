@@ -117,13 +117,20 @@ def train(
     *,
     config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags override it")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [default: runs/MODEL-DATE-TIME]")] = None,
+    resume: Annotated[Path | None, Parameter(help="go on with the run in this folder, exactly")] = None,
     json: Json = False,
 ) -> Report | None:
     """Train a model on real data, measure it, and compare with the prediction. With torchrun: on many GPUs."""
+    from rooflight.flows.train import resume as go_on
     from rooflight.flows.train import train as flow
     from rooflight.flows.train_ranks import prints_here
 
-    answer = flow(resolve_config(TrainConfig, given, config), out=out, console=console())
+    if resume is None:
+        answer = flow(resolve_config(TrainConfig, given, config), out=out, console=console())
+    elif config is not None or out is not None:
+        raise ConfigError("--resume takes configuration and folder from the run: leave out --config and --out.")
+    else:
+        answer = go_on(resume, given, console=console())
     return answer if prints_here() else None
 
 

@@ -12,14 +12,13 @@ from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError
 from rooflight.core.tables import Report
 from rooflight.core.training import TrainConfig
-from rooflight.flows.family import TrainData
-from rooflight.flows.setting import Setting
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from rooflight.flows.train import Ready
+    from rooflight.train.checkpoint.read import Resumable
     from rooflight.train.loop import EpochBatches
-    from rooflight.train.loss import Loss
     from rooflight.train.ranks import Ranks
     from rooflight.train.state import TrainState
 
@@ -90,9 +89,37 @@ def shared(batches: EpochBatches, ranks: Ranks) -> EpochBatches:
     return Shares(batches, ranks)
 
 
-def take_part(
-    config: TrainConfig, setting: Setting, data: TrainData, model: nn.Module, loss: Loss, ranks: Ranks
-) -> Report:
+def begun_before(ranks: Ranks, out: Path | None) -> bool:
+    """Did torchrun start these processes again, after the run had begun in this folder? Then it goes on.
+
+    raises  ConfigError without a folder to look in
+    """
+    from rooflight.train.parallel.together import Together
+
+    if not isinstance(ranks, Together) or not ranks.world.launch.restarts:
+        return False
+    if out is None:
+        raise ConfigError(
+            "torchrun started the run again, and a name of its own leaves nothing to go on from. Try --out RUN."
+        )
+    return ranks.world.tell("begun", str((out / "config.json").is_file())) == "True"
+
+
+def same_checkpoint(ranks: Ranks, found: Resumable | None) -> None:
+    """Raise ConfigError if this process has read another checkpoint than the main one."""
+    from rooflight.train.parallel.together import Together
+
+    if isinstance(ranks, Together):
+        step = str(found.checkpoint.step if found else None)
+        told = ranks.world.tell("checkpoint", step)
+        if told != step:
+            raise ConfigError(
+                f"rank 0 goes on from step {told}, rank {ranks.world.launch.rank} sees step {step}: hosts need a run "
+                "folder that they share. Try --out on a shared file system."
+            )
+
+
+def take_part(ready: Ready, found: Resumable | None = None) -> Report:
     """The run of a process that is not the main one: it trains along, and gives its parts when the main one saves."""
     from rooflight.train.fit import Hooks, fit
 
@@ -101,15 +128,16 @@ def take_part(
         state.tensors()
 
     measured = fit(
-        model,
-        data.batches,
-        data.test_batches,
-        config,
-        dtype=setting.dtype,
-        classes=len(data.reads.classes),
-        loss=loss,
-        validation=data.validation,
-        ranks=ranks,
+        ready.model,
+        ready.data.batches,
+        ready.data.test_batches,
+        ready.config,
+        dtype=ready.setting.dtype,
+        classes=len(ready.data.reads.classes),
+        loss=ready.loss,
+        validation=ready.data.validation,
+        ranks=ready.ranks,
+        resume=(found.tensors, found.checkpoint.state) if found else None,
         hooks=Hooks(on_save=give_parts),
     )
     return Report(answer=measured.evaluation)

@@ -109,15 +109,16 @@ def fit(
         micro_batch=config.micro_batch,
         on_halved=hooks.on_halved,
     )
-    train_epochs(
-        state,
-        batches,
-        Graphed(step) if graphs else step,
-        epochs=config.epochs,
-        batch=config.batch,
-        on_step=run.step_done,
-        on_epoch=run.epoch_done,
-    )
+    if not (state.patience and state.patience.over):  # a run that stopped early may be resumed before its result
+        train_epochs(
+            state,
+            batches,
+            Graphed(step) if graphs else step,
+            epochs=config.epochs,
+            batch=config.batch,
+            on_step=run.step_done,
+            on_epoch=run.epoch_done,
+        )
     return run.result(step)
 
 

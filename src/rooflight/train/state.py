@@ -173,6 +173,11 @@ class TrainState:
             state.setdefault(order.index(of), {})[key] = value
         # The groups, with their rates, are the configuration's: set anew, and by the step.
         self.optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
+        for parameter, entry in self.optimizer.state.items():
+            for name, value in entry.items():
+                # Fused kernels walk through both memories side by side.
+                if name != "step" and value.shape == parameter.shape:
+                    entry[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _by_kind(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
