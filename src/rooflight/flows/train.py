@@ -1,10 +1,11 @@
-"""`rooflight train`: a model trained on real data, measured, and predicted observe it."""
+"""`rooflight train`: a model trained on real data, measured, and predicted beside it."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -27,6 +28,16 @@ from rooflight.flows.family import Reads, TrainData, build_model, family_of
 from rooflight.flows.live import describe_yardstick, watching, yardstick_of
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
+from rooflight.flows.train_ranks import (
+    begun_before,
+    in_form,
+    open_ranks,
+    same_checkpoint,
+    same_folder,
+    shared,
+    speaks,
+    take_part,
+)
 from rooflight.flows.train_saving import (
     describe_changes,
     go_on_from,
@@ -45,6 +56,7 @@ if TYPE_CHECKING:
     from rooflight.train.events import EventWriter
     from rooflight.train.loop import EpochBatches
     from rooflight.train.loss import Loss
+    from rooflight.train.ranks import Ranks
     from rooflight.train.state import Place, TrainState
     from rooflight.train.step import Done
 
@@ -58,9 +70,11 @@ class Ready:
     config: TrainConfig  # resolved
     setting: Setting
     data: TrainData
-    model: nn.Module
+    model: nn.Module  # in the ranks' form
+    parameters: int  # of the whole model
     loss: Loss
-    traced: Trace | None  # of its step
+    traced: Trace | None  # of a step on one device
+    ranks: Ranks
     yardstick: Yardstick
 
 
@@ -81,13 +95,19 @@ def train(
     compare  with the prediction
     raises   ConfigError, DataError for what cannot be used: before the folder is made, wherever that can be known
     """
-    console = console or Silent()
-    run = out or default_out(config.model)
-    refuse_taken(run)
-    ready = make_ready(config, roof, console)
-    with new_folder(run, keep=lambda: has_whole_checkpoint(run)), hold(run):
-        write_file(run / "config.json", to_json(ready.config))
-        return _train(ready, run, roof, console, observe=observe, compare=compare)
+    with open_ranks(config) as (config, ranks):
+        console = speaks(ranks, console or Silent())
+        run = same_folder(ranks, out or default_out(config.model))
+        if begun_before(ranks, out):
+            return _go_on(run, config, ranks, roof, console, observe, compare)
+        if ranks.is_main:
+            refuse_taken(run)
+        ready = make_ready(config, ranks, roof, console)
+        if not ranks.is_main:
+            return take_part(ready)
+        with new_folder(run, keep=lambda: has_whole_checkpoint(run)), hold(run):
+            write_file(run / "config.json", to_json(ready.config))
+            return _train(ready, run, roof, console, observe=observe, compare=compare)
 
 
 def resume(
@@ -105,28 +125,44 @@ def resume(
     raises  ConfigError if another process has the run, or a setting would train something else; DataError if there
             are checkpoints and none is whole
     """
+    with open_ranks(resumed_config(run, given)) as (config, ranks):
+        return _go_on(run, config, ranks, roof, speaks(ranks, console or Silent()), observe, compare)
+
+
+def _go_on(
+    run: Path,
+    config: TrainConfig,
+    ranks: Ranks,
+    roof: GpuSpec | None,
+    console: Console,
+    observe: Callable[[EpochBatches, Path], EpochBatches] | None,
+    compare: bool,
+) -> Report:
     from rooflight.train.checkpoint.read import read_state
 
-    console = console or Silent()
-    config = resumed_config(run, given)
-    with hold(run):
+    with hold(run) if ranks.is_main else nullcontext():
         if (run / "result.json").is_file():
             console.say(f"{run} is finished: this is what it found")
             return _report(read_result(run), run)
         for line in describe_changes(config, read_json(TrainConfig, run / "config.json")):
             console.say(line)
         found = read_state(run, notify=console.say)
-        ready = make_ready(config, roof, console, resumed=True)
+        same_checkpoint(ranks, found)
+        ready = make_ready(config, ranks, roof, console, resumed=True)
+        if not ranks.is_main:
+            return take_part(ready, found)
         go_on_from(run, found, ready.data.info, console)
         write_file(run / "config.json", to_json(ready.config))
         return _train(ready, run, roof, console, found=found, observe=observe, compare=compare)
 
 
-def make_ready(config: TrainConfig, roof: GpuSpec | None, console: Console, *, resumed: bool = False) -> Ready:
+def make_ready(
+    config: TrainConfig, ranks: Ranks, roof: GpuSpec | None, console: Console, *, resumed: bool = False
+) -> Ready:
     """Data, model and every automatic choice; `resumed`: the choices were made when the run began."""
     family = family_of(config)
     found = family.find(config, console)
-    setting = decide(config, found.info)
+    setting = replace(decide(config, found.info), rank=ranks.rank, replicas=ranks.replicas)
     config = resolved(config, setting)
     console.say(describe_data(found.info))
     set_kernels(config)
@@ -135,14 +171,28 @@ def make_ready(config: TrainConfig, roof: GpuSpec | None, console: Console, *, r
     loss = loss_of(config, data, setting)
     traced = trace_or_none(config, data, setting, loss)
     tuned: tuple[str, ...] = ()
-    if not resumed:
+    if ranks.world_size == 1 and not resumed:
         config, tuned = tune(config, data, model, setting, loss, traced, console)
-    yardstick = yardstick_of(setting, traced, roof)
+    data = replace(data, batches=shared(data.batches, ranks))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    model, formed = in_form(model, ranks, next(iter(data.batches.epoch(1)))[0], setting.precision)
+    yardstick = yardstick_of(setting, traced, roof, devices=ranks.world_size)
     shares = describe_yardstick(yardstick, setting.precision)
-    setting = replace(setting, reasons=(*setting.reasons, why_layout, *found.reasons, *data.reasons, *tuned, shares))
+    why = (why_layout, *found.reasons, *data.reasons, *formed, *tuned, shares)
+    setting = replace(setting, reasons=(*setting.reasons, *why))
     for line in (*setting.reasons, *setting.settings):
         console.say(line)
-    return Ready(config=config, setting=setting, data=data, model=model, loss=loss, traced=traced, yardstick=yardstick)
+    return Ready(
+        config=config,
+        setting=setting,
+        data=data,
+        model=model,
+        parameters=parameters,
+        loss=loss,
+        traced=traced,
+        ranks=ranks,
+        yardstick=yardstick,
+    )
 
 
 def _train(
@@ -164,7 +214,7 @@ def _train(
             console.say(f"{run} keeps its checkpoint: rooflight train --resume {run} goes on from there")
         raise
     write_file(run / "result.json", to_json(result))  # whole, should the comparison be stopped
-    if not compare:
+    if not compare or ready.ranks.world_size > 1:  # what is predicted and measured beside it is a step of one process
         return _report(result, run)
     console.say("comparing with the prediction")
     dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
@@ -209,7 +259,7 @@ def ready_model(config: TrainConfig, reads: Reads, setting: Setting) -> tuple[nn
     model = build_model(config, reads, fresh=True)
     if config.dtype == "float8":
         model = to_float8(model)
-    return prepare(model, setting.device, setting.dtype)
+    return prepare(model, setting.device, setting.dtype, split=config.tensor > 1 or config.pipeline > 1)
 
 
 def default_out(model: str) -> Path:
@@ -251,7 +301,7 @@ def _fit(
             console=console,
             show=lambda words: advance(0, live=words),
         ) as watcher,
-        saving(run, config, data, model, console) as save_state,
+        saving(run, config, data, ready.parameters, console) as save_state,
     ):
 
         def epoch_done(record: EpochRecord) -> None:
@@ -280,6 +330,7 @@ def _fit(
             classes=len(data.reads.classes),
             loss=ready.loss,
             validation=data.validation,
+            ranks=ready.ranks,
             resume=(found.tensors, found.checkpoint.state) if found else None,
             hooks=Hooks(
                 on_step=step_done,
@@ -299,7 +350,7 @@ def _fit(
         device=device,
         dtype=setting.precision,
         reasons=setting.reasons,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=ready.parameters,
         steps=measured.steps,
         samples_per_second=measured.samples_per_second,
         step_seconds=step_seconds,

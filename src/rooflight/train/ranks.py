@@ -27,6 +27,10 @@ class Ranks(Protocol):
         """Which replica this process belongs to; those of one replica see the same samples."""
 
     @property
+    def world_size(self) -> int:
+        """All processes."""
+
+    @property
     def replicas(self) -> int:
         """Over how many gradients are averaged."""
 
@@ -85,7 +89,7 @@ class Ranks(Protocol):
 class Alone:
     """One process."""
 
-    rank, replicas, stages, is_main = 0, 1, 1, True
+    rank, world_size, replicas, stages, is_main = 0, 1, 1, 1, True
 
     def parts(self, rows: int, micro_batch: int | None) -> int:
         return -(-rows // micro_batch) if micro_batch else 1

@@ -44,22 +44,23 @@ class Step:
     micro_batch: int | None = None  # samples of this rank at once; None: all
     on_halved: Callable[[int], None] = lambda samples: None  # told the new micro-batch when memory did not suffice
     statistics: RunningStatistics = field(default_factory=RunningStatistics)
+    allocated: bool = False  # what the optimizer keeps, which otherwise appears in its first update
 
-    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int) -> Done:
+    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int | None = None) -> Done:
         """Forward, loss, backward of each micro-batch; then clip, update, average.
 
         Nothing of the state changes before all gradients are there: out of memory anywhere before, the micro-batch is
         halved on all ranks and the same step begins again, with the same samples, draws and random numbers.
 
-        samples  of all ranks together; `inputs` and `targets` are this rank's share
+        samples  of all ranks together, where `inputs` and `targets` are a share of them
         raises   ResourceError if not even one sample fits
         """
+        rows = self._rows(targets, samples)
         self.statistics.keep(state.model)
-        rows = -(-samples // self.ranks.replicas)  # of the largest share
         while True:
             self.reseed(state)
             # The exception is let go of before memory is released: its frames hold the failed step's tensors.
-            done = self.gradients(state, inputs, targets, rows)
+            done = self.gradients(state, inputs, targets, samples)
             if not self.ranks.agree(done is None):
                 assert done is not None
                 break
@@ -78,15 +79,18 @@ class Step:
         """Dropout's generator, from the place alone."""
         _seed(self.seed, state.place.step, self.ranks.rank, state.device)
 
-    def gradients(self, state: TrainState, inputs: Any, targets: Tensor, rows: int) -> Done | None:
+    def gradients(self, state: TrainState, inputs: Any, targets: Tensor, samples: int | None = None) -> Done | None:
         """The gradient of the global batch's mean loss; None if memory did not suffice, here or on another rank."""
         try:
-            if not state.place.step:
+            if not self.allocated and not state.place.step:
                 allocate_state(state.optimizer)  # now, while out of memory can still be mended
+                self.allocated = True
             own = self.loss.weight(targets)
             weight = self.ranks.total(own)
             loss = torch.zeros((), device=state.device)
             correct = torch.zeros((), dtype=torch.int64, device=state.device)
+            if self.ranks.stages > 1:
+                state.scaler.scale(loss)  # its scale is made when it is first used, and only the last stage has a loss
 
             def measure(scores: Any, of: Tensor) -> Tensor:
                 part = self.loss.summed(scores, of)
@@ -94,7 +98,7 @@ class Step:
                 correct.add_(count_correct(scores.detach(), of))
                 return state.scaler.scale(part * (self.ranks.replicas / weight))
 
-            parts = _micro_batches(inputs, targets, self.ranks.parts(rows, self.micro_batch))
+            parts = _micro_batches(inputs, targets, self.ranks.parts(self._rows(targets, samples), self.micro_batch))
             self.ranks.backward(state.model, parts, measure, self.autocast)
             return Done(loss=self.ranks.last_stage(loss), weight=own, correct=self.ranks.last_stage(correct))
         except Exception as error:
@@ -112,6 +116,10 @@ class Step:
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
+
+    def _rows(self, targets: Tensor, samples: int | None) -> int:
+        """Samples of the largest share."""
+        return len(targets) if samples is None else -(-samples // self.ranks.replicas)
 
     def _halve(self, rows: int) -> None:
         now = -(-rows // self.ranks.parts(rows, self.micro_batch))

@@ -26,11 +26,11 @@ from rooflight.train.state import TrainState
 class Together:
     """Many processes, one model."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, reasons: tuple[str, ...] = ()) -> None:
+        """reasons: why this form; what it did to the model is added."""
         self.world, self.form = world, world.form
-        self.world_size = world.launch.world_size
-        self.is_main = world.launch.is_main
-        self.reasons: tuple[str, ...] = ()
+        self.world_size, self.is_main = world.launch.world_size, world.launch.is_main
+        self.reasons = reasons
         self._ddp: DistributedDataParallel | None = None
         self._pipeline: Pipeline | None = None
         self._blueprint: nn.Module
@@ -73,7 +73,7 @@ class Together:
         split = self._form(model)
         if split:
             reasons.append(f"tensor: split {'; '.join(split)}; all else is whole on each rank")
-        self.reasons = tuple(reasons)
+        self.reasons += tuple(reasons)
         return model
 
     def backward(self, model: nn.Module, parts: Sequence[Part], measure: Measure, autocast: Autocast) -> None:

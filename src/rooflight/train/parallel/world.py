@@ -91,6 +91,12 @@ class World:
             self.control.allreduce([value]).wait()  # type: ignore[attr-defined]  # a method of all backends
         return int(value)
 
+    def tell(self, name: str, word: str) -> str:
+        """Rank 0's word, on all ranks."""
+        if self.launch.is_main:
+            self.store.set(f"told/{name}", word)
+        return str(self.store.get(f"told/{name}").decode())
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """A failure of a connection in it is told as who is gone.
