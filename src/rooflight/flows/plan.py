@@ -128,6 +128,7 @@ def _why_not_here(config: PlanConfig) -> str | None:
     unknown = {
         "a saved trace is of what another GPU runs": is_saved(config.model),
         "--compile is not measured here": config.compile,
+        "its loader is planned for GPUs of the catalogue": config.input_rate is not None or config.cores is not None,
         "--cuda-graphs are for GPUs of the catalogue": config.cuda_graphs,
         "--gpus is for GPUs of the catalogue": config.gpus > 1,
         "--dtype tfloat32 is for GPUs of the catalogue": config.dtype == "tfloat32",

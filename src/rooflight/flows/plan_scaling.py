@@ -74,7 +74,18 @@ def _range(text: str) -> tuple[int, int]:
 def _refuse_forms(config: PlanConfig) -> None:
     """Raise ConfigError for a flag that the search chooses itself, or that it would leave out in silence."""
     plain = PlanConfig()
-    names = ("tensor", "pipeline", "interleave", "sequence_parallel", "shard", "shard_group", "accumulation", "samples")
+    names = (
+        "tensor",
+        "pipeline",
+        "interleave",
+        "sequence_parallel",
+        "shard",
+        "shard_group",
+        "accumulation",
+        "samples",
+        "input_rate",
+        "cores",
+    )
     for name in names:
         if getattr(config, name) != getattr(plain, name):
             raise ConfigError(

@@ -12,6 +12,7 @@ from rooflight.core.types import Estimate, Trace, Workload
 from rooflight.core.units import show_bytes, show_count, show_flops, show_gibibytes, show_seconds
 from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
 from rooflight.flows.plan_generation import generation_lines
+from rooflight.flows.plan_input import input_sentence
 from rooflight.flows.plan_ways_out import sentences, with_ways_out
 from rooflight.flows.roof import too_low
 
@@ -38,6 +39,7 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
         by_name = {swept.spec.name: swept for swept in found}
         best = [by_name[row.gpu] for row in fit if row.gpu in by_name]
         notes += [explain(sweep, swept) for swept in best[:EXPLAINED]]
+        notes += _kept_up(sweep, best[:1])
         notes += generation_lines(plan.workload, best[0]) if best else []
         notes += faster_ways(sweep, best[0]) if best else []
         notes += box_sentence(best[0], config.gpus) if best else []
@@ -168,6 +170,12 @@ def _of_run(config: PlanConfig, fit: Sequence[Estimate]) -> list[str]:
         f"The whole run of {show_count(config.samples)} samples takes {show_seconds(first.run_seconds)} on {gpus}"
         f"{first.gpu}{energy}{dollars}: the steps alone, without evaluation, checkpoints and the host's energy."
     ]
+
+
+def _kept_up(sweep: Sweep, best: Sequence[Swept]) -> list[str]:
+    """Of an input that does not limit, how much it could give; one that does was explained."""
+    rows = [swept.estimate for swept in best if swept.estimate.bound_by != "input"]
+    return [] if sweep.feed is None else [input_sentence(row, sweep.feed) for row in rows]
 
 
 def _legend(shown: Sequence[Estimate]) -> list[str]:
