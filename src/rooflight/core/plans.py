@@ -105,6 +105,8 @@ class PlanConfig:
                 raise ConfigError(f"--{name.replace('_', '-')} {value}: it must be 1 or more.")
         if self.network_gbits is not None and self.network_gbits <= 0:
             raise ConfigError(f"--network-gbits {self.network_gbits:g}: it must be more than 0.")
+        if self.task == "infer" and self.optimizer != "auto":
+            raise ConfigError(f"--optimizer {self.optimizer} is for training. Leave it out, or try --task train.")
         for name in ("input_rate", "decode_rate"):
             rate = getattr(self, name)
             if rate is not None and not 0 < rate < float("inf"):

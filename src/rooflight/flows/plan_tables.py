@@ -11,7 +11,7 @@ from rooflight.core.tables import Report, Table
 from rooflight.core.types import Estimate, Trace, Workload
 from rooflight.core.units import show_bytes, show_count, show_flops, show_gibibytes, show_seconds
 from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
-from rooflight.flows.plan_generation import generation_lines
+from rooflight.flows.plan_generation import generation_lines, tokens_per_second
 from rooflight.flows.plan_input import input_sentence
 from rooflight.flows.plan_ways_out import sentences, with_ways_out
 from rooflight.flows.roof import too_low
@@ -49,8 +49,10 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
     notes += _legend(shown)
     notes += _of_run(config, fit)
     notes += [f"assumed: {line}" for line in (plan.assumptions or (fit or shown)[0].assumptions if shown else ())]
-    columns = COLUMNS if config.samples is None else RUN_COLUMNS
-    table = Table(columns=columns, rows=tuple(_row(row) for row in shown))
+    columns: tuple[str, ...] = COLUMNS if config.samples is None else RUN_COLUMNS
+    if plan.workload.generation is not None:
+        columns = tuple(name.replace("samples/s", "tokens/s") for name in columns)
+    table = Table(columns=columns, rows=tuple(_row(row, plan.workload) for row in shown))
     return Report(answer=plan, tables=(table,) if shown else (), notes=tuple(notes), exit_code=0 if fit else 1)
 
 
@@ -69,14 +71,15 @@ def trace_report(found: Trace | TraceFamily) -> Report:
     )
 
 
-def _row(row: Estimate) -> tuple[str, ...]:
+def _row(row: Estimate, work: Workload) -> tuple[str, ...]:
     price = "" if row.usd_per_hour is None else f"{row.usd_per_hour:.2f}{'*' if _is_bought(row) else ''}"
+    middle, low, high = (tokens_per_second(work, rate) for rate in (row.samples_per_second, row.low, row.high))
     return (
         row.gpu,
         "yes" if row.fits else "no",
         show_gibibytes(row.peak_bytes) if row.peak_bytes >= SMALL_BYTES else "<0.1",
         show_seconds(row.step_seconds),
-        f"{_rate(row.samples_per_second)} ({_rate(row.low)}–{_rate(row.high)})",
+        f"{_rate(middle)} ({_rate(low)}–{_rate(high)})",
         row.bound_by,
         "" if row.mfu is None else f"{100 * row.mfu:.0f} %",
         "" if row.watts is None else f"{row.watts:.0f}",
