@@ -187,7 +187,7 @@ def predict(config: TrainConfig) -> Estimate:
 def found(
     timing: Timing, *, config: TrainConfig = CONFIG, workers: int | None = None, dtypes: tuple[str, ...] = ()
 ) -> dict[str, Change]:
-    trials = changes(config, timing, predict, dtypes=dtypes, device="cpu", workers=workers, cores=8)
+    trials = changes(config, timing, predict(config), predict, dtypes=dtypes, device="cpu", workers=workers, cores=8)
     return {trial.change.flags: trial.change for trial in trials}
 
 
@@ -230,14 +230,14 @@ def test_what_has_no_rate_is_no_suggestion() -> None:
             raise SpecError("no rate for bfloat16")
         return predict(config)
 
-    trials = changes(CONFIG, STEP, refuse, dtypes=("bfloat16",), device="cpu", workers=None, cores=2)
+    trials = changes(CONFIG, STEP, refuse(CONFIG), refuse, dtypes=("bfloat16",), device="cpu", workers=None, cores=2)
     assert [trial.change.flags for trial in trials] == ["--batch 128"]
 
 
 def test_the_host_is_taken_out_by_graphs_on_a_gpu_and_perhaps_by_compiling_on_a_cpu() -> None:
     idle = replace(STEP, launch_seconds=0.0074)
-    on_cpu = changes(CONFIG, idle, predict, dtypes=(), device="cpu", workers=None, cores=2)
+    on_cpu = changes(CONFIG, idle, predict(CONFIG), predict, dtypes=(), device="cpu", workers=None, cores=2)
     assert [(t.change.flags, t.change.predicted_gain) for t in on_cpu][-1] == ("--compile on", None)
-    on_gpu = changes(CONFIG, idle, predict, dtypes=(), device="cuda", workers=None, cores=2)
+    on_gpu = changes(CONFIG, idle, predict(CONFIG), predict, dtypes=(), device="cuda", workers=None, cores=2)
     assert on_gpu[0].change.flags == "--compile graphs"
     assert on_gpu[0].change.predicted_gain == pytest.approx(2.0)

@@ -47,6 +47,7 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
     dtypes = multiplied(setting)
     roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
     trace = run.trace(config, data)
+    predicted = run.estimated(trace, roof)
     whole, launch = times.step_seconds + times.data_seconds, times.step_seconds - times.busy_seconds
     rate, device = times.samples / whole, device_name(setting.device, setting.machine)
     operators = operator_shares(times.seconds_of, whole, trace, roof)
@@ -55,7 +56,8 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
         Timing(
             step_seconds=times.step_seconds, data_seconds=times.data_seconds, launch_seconds=launch, batch=config.batch
         ),
-        lambda changed: run.estimate(changed, data, roof),
+        predicted,
+        lambda changed: run.estimated(run.trace(changed, data), roof),
         dtypes=dtypes,
         device=setting.device.type,
         workers=getattr(data.batches, "workers", None),
@@ -76,7 +78,7 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
         limited_by=limit_of(times.data_seconds, launch, operators),
         mfu=yardstick.mfu(rate),
         memory_share=yardstick.memory_share(rate),
-        predicted_step_seconds=run.estimate(config, data, roof).step_seconds,
+        predicted_step_seconds=predicted.step_seconds,
         changes=tuple(tried(trial, run, config, console) for trial in trials),
         sentences=(),
         roof=roof.source,

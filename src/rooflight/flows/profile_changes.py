@@ -44,6 +44,7 @@ Predict = Callable[[TrainConfig], Estimate]
 def changes(
     config: TrainConfig,
     timing: Timing,
+    now: Estimate,
     predict: Predict,
     *,
     dtypes: Sequence[str],
@@ -53,6 +54,7 @@ def changes(
 ) -> list[Trial]:
     """What is worth suggesting, the largest gain first.
 
+    now      the estimate of the step that was timed
     predict  a configuration → the estimate of its step on this device
     dtypes   that the device multiplies itself
     device   "cpu" or "cuda"
@@ -61,7 +63,7 @@ def changes(
     found = [
         *_data_changes(config, timing, workers, cores),
         *_launch_changes(config, timing, device),
-        *_predicted_changes(config, timing, predict, dtypes),
+        *_predicted_changes(config, timing, now, predict, dtypes),
     ]
     return sorted(found, key=lambda trial: -(trial.change.predicted_gain or 0.0))
 
@@ -107,8 +109,9 @@ def _launch_changes(config: TrainConfig, timing: Timing, device: str) -> list[Tr
     return [Trial(change=change)]
 
 
-def _predicted_changes(config: TrainConfig, timing: Timing, predict: Predict, dtypes: Sequence[str]) -> list[Trial]:
-    now = predict(config)
+def _predicted_changes(
+    config: TrainConfig, timing: Timing, now: Estimate, predict: Predict, dtypes: Sequence[str]
+) -> list[Trial]:
     found = []
     if config.dtype in ("float32", "tfloat32") and "bfloat16" in dtypes:
         found.append(

@@ -81,7 +81,7 @@ def train(
         roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
         result = replace(result, reasons=(*result.reasons, predicted_on(roof)))
         batch = next(iter(data.batches.epoch(1)))
-        result = replace(result, comparisons=compare_step(result, setting, model, batch, roof))
+        result = replace(result, comparisons=compare_step(result, setting, model, batch, roof, traced))
         write_file(run / "result.json", to_json(result))
     return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
 
@@ -91,8 +91,12 @@ def trace_or_none(config: TrainConfig, data: TrainData, setting: Setting, loss: 
     from rooflight.flows.train_trace import trace_step
 
     batch = next(iter(data.batches.epoch(1)))
+    samples = len(batch[1])  # of a small set, or of one rank, fewer than config.batch
+    micro = None if config.micro_batch is None else min(config.micro_batch, samples)
     try:
-        return trace_step(config, data.reads, batch, loss, setting.device.type)
+        return trace_step(
+            replace(config, batch=samples, micro_batch=micro), data.reads, batch, loss, setting.device.type
+        )
     except TraceError:
         return None
 
