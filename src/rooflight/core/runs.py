@@ -156,6 +156,8 @@ class TrainResult:
     environment: Environment
     comparisons: tuple[Comparison, ...] = ()  # predicted beside measured
     epoch_step_seconds: float | None = None  # an epoch's seconds over its steps: with the making of batches
+    mfu: float | None = None  # at samples_per_second, of the dense peak, or of the measured one where none is published
+    memory_share: float | None = None  # of the memory's rate; above 1 where caches serve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

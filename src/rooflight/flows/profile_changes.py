@@ -52,7 +52,7 @@ def changes(
     workers: int | None,
     cores: int,
 ) -> list[Trial]:
-    """What is worth suggesting, the largest gain first.
+    """What is worth suggesting.
 
     now      the estimate of the step that was timed
     predict  a configuration → the estimate of its step on this device
@@ -60,12 +60,11 @@ def changes(
     device   "cpu" or "cuda"
     workers  that load from disk; None: the samples are in memory
     """
-    found = [
+    return [
         *_data_changes(config, timing, workers, cores),
         *_launch_changes(config, timing, device),
         *_predicted_changes(config, timing, now, predict, dtypes),
     ]
-    return sorted(found, key=lambda trial: -(trial.change.predicted_gain or 0.0))
 
 
 def _data_changes(config: TrainConfig, timing: Timing, workers: int | None, cores: int) -> list[Trial]:
@@ -101,10 +100,16 @@ def _launch_changes(config: TrainConfig, timing: Timing, device: str) -> list[Tr
     if share < WAITS or config.compile in ("on", "graphs"):
         return []
     if device == "cpu":
-        note = "what it leaves of Python and autograd is not fitted, and compiling takes a minute or so"
+        note = (
+            "what it leaves of Python and autograd is not fitted; --compile auto tries it where the run is long enough"
+        )
         return [Trial(change=Change(name="torch.compile", flags="--compile on", predicted_gain=None, note=note))]
     change = Change(
-        name="CUDA graphs", flags="--compile graphs", predicted_gain=1 / (1 - share), at_most=True, note="not tried"
+        name="CUDA graphs",
+        flags="--compile graphs",
+        predicted_gain=1 / (1 - share),
+        at_most=True,
+        note="not tried: --compile auto does",
     )
     return [Trial(change=change)]
 

@@ -79,7 +79,13 @@ def train(
         console.say("comparing with the prediction")
         dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
         roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
-        result = replace(result, reasons=(*result.reasons, predicted_on(roof)))
+        yardstick = yardstick_of(setting, traced, roof)  # which now is known, if only as measured
+        result = replace(
+            result,
+            reasons=(*result.reasons, predicted_on(roof)),
+            mfu=yardstick.mfu(result.samples_per_second),
+            memory_share=yardstick.memory_share(result.samples_per_second),
+        )
         batch = next(iter(data.batches.epoch(1)))
         result = replace(result, comparisons=compare_step(result, setting, model, batch, roof, traced))
         write_file(run / "result.json", to_json(result))
@@ -259,8 +265,10 @@ def _tables(result: TrainResult) -> tuple[Table, ...]:
         ("first step after", show_seconds(result.first_step_seconds)),
         ("trained", f"epochs: {result.config.epochs}, steps: {result.steps:,}, parameters: {result.parameters:,}"),
     )
-    if result.epochs and result.epochs[-1].mfu is not None:
-        rows += (("roofline", _shares(result.epochs[-1])),)
+    if result.mfu is not None:
+        rows += (
+            ("roofline", f"MFU {show_percent(result.mfu)}, memory {show_percent(result.memory_share)}{_power(result)}"),
+        )
     if result.data.bad:
         rows += (("left out", describe_bad(result.data)),)
     return Table(columns=("result", ""), rows=rows), comparison_table(result.comparisons)
@@ -272,7 +280,6 @@ def _epoch_step(result: TrainResult) -> str:
     return f"{told}, {show_percent(median(waits))} of it waiting for batches" if waits else told
 
 
-def _shares(record: EpochRecord) -> str:
-    memory = f", memory {show_percent(record.memory_share)}" if record.memory_share is not None else ""
-    watts = f", {record.watts:.0f} W" if record.watts is not None else ""
-    return f"MFU {show_percent(record.mfu)}{memory}{watts} in the last epoch"
+def _power(result: TrainResult) -> str:
+    watts = [record.watts for record in result.epochs if record.watts is not None]
+    return f", {median(watts):.0f} W" if watts else ""
