@@ -118,15 +118,24 @@ def train(
     config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags override it")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [default: runs/MODEL-DATE-TIME]")] = None,
     resume: Annotated[Path | None, Parameter(help="go on with the run in this folder, exactly")] = None,
+    profile: Annotated[
+        bool, Parameter(negative="", help="a few steps only: where their time goes, and what to change")
+    ] = False,
     json: Json = False,
 ) -> Report:
     """Train a model on real data, measure it, and compare with the prediction."""
     if resume is not None:
-        if config is not None or out is not None:
-            raise ConfigError("--resume takes configuration and folder from the run: leave out --config and --out.")
+        if config is not None or out is not None or profile:
+            raise ConfigError("--resume takes all from the run: leave out --config, --out and --profile.")
         from rooflight.flows.train import resume as go_on
 
         return go_on(resume, given, console=console())
+    if profile:
+        if out is not None:
+            raise ConfigError("--profile trains a few steps and keeps nothing: leave out --out.")
+        from rooflight.flows.profile import profile_train
+
+        return profile_train(resolve_config(TrainConfig, given, config), console=console())
     from rooflight.flows.train import train as flow
 
     return flow(resolve_config(TrainConfig, given, config), out=out, console=console())
