@@ -79,7 +79,7 @@ class World:
 
     def announce(self) -> None:
         """Say that this rank could not finish the step, before its connections close."""
-        self.store.set(f"failed/{self.generation}", str(self.launch.rank))
+        self.store.add(f"failed/{self.generation}", 1)  # unlike a set, it waits until the store has it
 
     def announced(self) -> bool:
         """Has any rank said so?"""
