@@ -51,7 +51,7 @@ def main() -> None:
     dtype, _ = pick_dtype(asked, device, detect().cpu.isa)
 
     def epoch_done(epoch: EpochRecord) -> None:
-        record.epoch_done(record.images / epoch.samples_per_second)
+        record.epoch_done(record.samples / epoch.samples_per_second)
 
     model, _ = prepare(Cnn(), device, dtype)
     begun = time.time()

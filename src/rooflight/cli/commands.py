@@ -118,9 +118,18 @@ def train(
     config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags override it")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [default: runs/MODEL-DATE-TIME]")] = None,
     resume: Annotated[Path | None, Parameter(help="go on with the run in this folder, exactly")] = None,
+    profile: Annotated[
+        bool, Parameter(negative="", help="a few steps only: where their time goes, and what to change")
+    ] = False,
     json: Json = False,
 ) -> Report | None:
     """Train a model on real data, measure it, and compare with the prediction. With torchrun: on many GPUs."""
+    if profile:
+        if out is not None or resume is not None:
+            raise ConfigError("--profile trains a few steps and keeps nothing: leave out --out and --resume.")
+        from rooflight.flows.profile import profile_train
+
+        return profile_train(resolve_config(TrainConfig, given, config), console=console())
     from rooflight.flows.train import resume as go_on
     from rooflight.flows.train import train as flow
     from rooflight.flows.train_ranks import prints_here

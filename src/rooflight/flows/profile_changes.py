@@ -84,7 +84,11 @@ def _data_changes(config: TrainConfig, timing: Timing, workers: int | None, core
             return []
         note = "the thread that trains also shifts and mirrors"
         return [bound("no augmentation", "--augment 0", replace(config, augment=0.0), note)]
-    found = [bound("images decoded in memory", "--storage memory", replace(config, storage="memory"))]
+    note = "not tried: all images would have to be decoded first"
+    memory = Change(
+        name="images decoded in memory", flags="--storage memory", predicted_gain=gain, at_most=True, note=note
+    )
+    found = [Trial(change=memory)]
     if workers < cores:
         found.append(bound(f"{cores} workers", f"--workers {cores}", replace(config, workers=cores)))
     return found
