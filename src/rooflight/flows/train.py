@@ -233,6 +233,8 @@ def _train(
 
 
 def _report(result: TrainResult, run: Path) -> Report:
+    if not result.comparisons:
+        return Report(answer=result, tables=_tables(result)[:1], notes=(f"run folder: {run}",))
     return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
 
 
