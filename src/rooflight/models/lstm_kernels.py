@@ -9,8 +9,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -26,28 +24,19 @@ P5, P4, P3, P2, P1, P0 = map(f4, (1.9875691e-4, 1.3981999e-3, 8.3334519e-3, 4.16
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """To the vector units of this machine, kept on disk; releases the interpreter's lock."""
     fast = {"contract", "nsz", "nnan", "ninf"}  # an activation is a number; the guard of the loop finds one that is not
-    jit: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fast, **options)(function)
+    jit: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fast, **options)(
+        function
+    )
     return jit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _float_of_bits(context: Any, bits: Any) -> Any:
-    """An int32's bits read as a float32."""
-    from llvmlite import ir
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
 def _exp(x: Any) -> Any:
-    """Within two units of the last place. A polynomial, because a call to the C library would leave the vector units."""
+    """Within two units of the last place. A polynomial: a call to the C library would leave the vector units."""
     x = min(max(x, -FARTHEST), FARTHEST)
     whole = np.floor(x * LOG2_E + HALF)
     r = x - whole * LN_2_HIGH - whole * LN_2_LOW
     p = ((((P5 * r + P4) * r + P3) * r + P2) * r + P1) * r + P0
-    return (p * r * r + r + ONE) * _float_of_bits(i4((i4(whole) + EXPONENT_BIAS) << MANTISSA_BITS))
+    return (p * r * r + r + ONE) * i4((i4(whole) + EXPONENT_BIAS) << MANTISSA_BITS).view(f4)
 
 
 _exp = _compiled(_exp, inline="always")

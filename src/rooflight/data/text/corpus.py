@@ -83,6 +83,4 @@ def _corpus(
     *, name: str, source: str, train: tuple[str, ...], test: tuple[str, ...], held_out: str, licence: str | None
 ) -> Corpus:
     digest = hashlib.sha256("\x00".join((*train, *test)).encode()).hexdigest()
-    return Corpus(
-        name=name, source=source, train=train, test=test, sha256=digest, held_out=held_out, licence=licence
-    )
+    return Corpus(name=name, source=source, train=train, test=test, sha256=digest, held_out=held_out, licence=licence)
