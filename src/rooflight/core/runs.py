@@ -1,8 +1,9 @@
 """What a run is made of: its configuration, its data, its results and the files that it leaves. All of it is JSON."""
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from rooflight.core.errors import ConfigError
 from rooflight.core.training import TrainConfig
@@ -86,6 +87,10 @@ class Checkpoint:
     parameters: int
     preprocessing: Preprocessing | None = None  # of a model that takes images
     text: TextInput | None = None  # of a model that takes texts
+    step: int = 0  # updates of the weights so far
+    data_sha256: str | None = None  # of DataInfo: a resume on other data is refused
+    state: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of train.state: what of a run is no tensor
+    same: Mapping[str, str] = field(default_factory=dict, repr=False)  # the run's tensors that are the weights' too
 
     @property
     def model(self) -> str:
@@ -157,6 +162,8 @@ class TrainResult:
     environment: Environment
     comparisons: tuple[Comparison, ...] = ()  # predicted beside measured
     epoch_step_seconds: float | None = None  # an epoch's seconds over its steps: with the making of batches
+    mfu: float | None = None  # at samples_per_second, of the dense peak, or of the measured one where none is published
+    memory_share: float | None = None  # of the memory's rate; above 1 where caches serve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ LEAST = {
     "pipeline": 1,
 }
 NOT_NEGATIVE = ("weight_decay", "momentum", "clip", "spike")
-POSITIVE = ("lr", "fine_tune_lr")
+POSITIVE = ("lr", "fine_tune_lr", "peer_timeout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,7 @@ class TrainConfig:
     parallel: Literal["auto", "ddp", "fsdp"] = setting("auto", "what ranks share; auto: ddp")
     tensor: int = setting(1, "GPUs that share each matrix product")
     pipeline: int = setting(1, "GPUs that the layers are spread over")
+    peer_timeout: float = setting(300.0, "seconds after which a silent process of the run counts as gone")
 
     def __post_init__(self) -> None:
         check_counts(self, LEAST)

@@ -28,6 +28,8 @@ class Setting:
     flip: bool
     settings: tuple[str, ...]  # set for the process
     reasons: tuple[str, ...]
+    rank: int = 0  # which replica of the model this process trains
+    replicas: int = 1
 
 
 def decide(config: TrainConfig, data: DataInfo) -> Setting:

@@ -131,6 +131,8 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting) -> Tra
         augmented_epochs=_augmented_epochs(config),
         seed=config.seed,
         device=setting.device,
+        rank=setting.rank,
+        world_size=setting.replicas,
     )
 
     def evaluated(pixels: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -173,6 +175,8 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
     augmentation = ShiftMirror(
         preprocessing=preprocessing, shift=config.shift, flip=setting.flip, augmented_epochs=_augmented_epochs(config)
     )
+    # Ranks decode their own shares, unless the last batch gives them different ones: then each decodes all.
+    alike = len(images.train) % config.batch % setting.replicas == 0
     train = Loader(
         images.train,
         batch=config.batch,
@@ -181,6 +185,8 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
         workers=workers,
         device=setting.device,
         max_bad=config.max_bad,
+        rank=setting.rank if alike else 0,
+        world_size=setting.replicas if alike else 1,
     )
     test = Loader(
         images.test,

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from rooflight.core.runs import Evaluation
-from rooflight.train.precision import Autocast
+from rooflight.train.ranks import Alone, Autocast, Ranks
 
 MOST_CLASSES = 256  # of a confusion matrix that someone reads; a vocabulary's would hold a million counts
 
@@ -19,23 +20,33 @@ def evaluate(
     *,
     classes: int,
     autocast: Autocast,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
-    """The model's figures on every sample of `batches`, each counted once, the last small batch too."""
+    """The model's figures on every sample of `batches`, each counted once, the last small batch too.
+
+    Each replica takes its share of every batch; all ranks return the whole.
+    """
     model.eval()
+    ranks = ranks or Alone()
     device = next(model.parameters()).device
     counted = classes if classes <= MOST_CLASSES else 0
     confusion = torch.zeros(counted * counted, dtype=torch.int64, device=device)
     correct, count = torch.zeros((), dtype=torch.int64, device=device), 0
     loss = torch.zeros((), dtype=torch.float64, device=device)
     for images, labels in batches:
+        own, of = pytree.tree_map(ranks.share, images), ranks.share(labels)
+        if not len(of):  # all take part in a forward pass of parts: with a sample that is another's, and does not count
+            own = pytree.tree_map(lambda tensor: tensor[:1], images)
         with autocast():
-            scores = model(images)
-        loss += F.cross_entropy(scores.float(), labels, reduction="sum")
+            scores = ranks.forward(model, own)[: len(of)]
+        loss += F.cross_entropy(scores.float(), of, reduction="sum")
         found = scores.argmax(1)
-        correct += (found == labels).sum()
-        count += len(labels)
+        correct += (found == of).sum()
+        count += len(of)
         if counted:
-            confusion += torch.bincount(labels * classes + found, minlength=classes * classes)
+            confusion += torch.bincount(of * classes + found, minlength=classes * classes)
+    confusion, loss, correct = ranks.total(confusion), ranks.total(loss), ranks.total(correct)
+    count = ranks.total(count)
     matrix = confusion.view(counted, counted).cpu()
     return Evaluation(
         accuracy=int(correct) / count,

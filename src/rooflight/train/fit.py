@@ -20,8 +20,8 @@ from rooflight.train.guard import Guard
 from rooflight.train.loop import EpochBatches, train_epochs
 from rooflight.train.loss import CrossEntropy, Loss
 from rooflight.train.optimizer import Group, build_optimizer, rate_share
-from rooflight.train.precision import Autocast, autocast_of, scaler_of
-from rooflight.train.ranks import Alone, Ranks
+from rooflight.train.precision import autocast_of, scaler_of
+from rooflight.train.ranks import Alone, Autocast, Ranks
 from rooflight.train.state import Place, TrainState
 from rooflight.train.step import Done, Step
 
@@ -87,7 +87,7 @@ def fit(
     graphs = config.compile == "graphs"
     if config.compile == "on":
         model.compile()  # in place: its state dict keeps its names
-    state = build_state(model, config, dtype=dtype, groups=groups, capturable=graphs)
+    state = build_state(model, config, dtype=dtype, groups=groups, capturable=graphs, ranks=ranks)
     if resume:
         state.load(dict(resume[0]), dict(resume[1]))
     run = _Run(
@@ -103,21 +103,22 @@ def fit(
         loss=loss or CrossEntropy(smoothing=config.label_smoothing),
         autocast=run.autocast,
         rate_share=run.rate_share,
-        ranks=ranks or Alone(),
+        ranks=state.ranks,
         seed=config.seed,
         clip=config.clip,
         micro_batch=config.micro_batch,
         on_halved=hooks.on_halved,
     )
-    train_epochs(
-        state,
-        batches,
-        Graphed(step) if graphs else step,
-        epochs=config.epochs,
-        batch=config.batch,
-        on_step=run.step_done,
-        on_epoch=run.epoch_done,
-    )
+    if not (state.patience and state.patience.over):  # a run that stopped early may be resumed before its result
+        train_epochs(
+            state,
+            batches,
+            Graphed(step) if graphs else step,
+            epochs=config.epochs,
+            batch=config.batch,
+            on_step=run.step_done,
+            on_epoch=run.epoch_done,
+        )
     return run.result(step)
 
 
@@ -128,6 +129,7 @@ def build_state(
     dtype: torch.dtype,
     groups: Sequence[Group] | None = None,
     capturable: bool = False,
+    ranks: Ranks | None = None,
 ) -> TrainState:
     """A run before its first step. capturable: its steps will be CUDA graphs."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -138,6 +140,7 @@ def build_state(
         scaler=scaler_of(device, dtype),
         ema=Ema(model, config.ema) if config.ema else None,
         patience=Patience(epochs=config.patience) if config.patience else None,
+        ranks=ranks or Alone(),
     )
 
 
@@ -159,12 +162,14 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.clock = Clock(self.state.device, before=self.state.records[-1].seconds if self.state.records else 0.0)
-        self.guard = Guard(self.state.device, spike=self.config.spike, samples_of=self._samples_of)
+        self.guard = Guard(
+            self.state.device, spike=self.config.spike, samples_of=self._samples_of, total=self.state.ranks.total
+        )
         self.rate_share = rate_share(self.config, self.config.epochs * len(self.batches))
 
     def step_done(self, before: Place, samples: int, done: Done) -> None:
         self.clock.step(samples)
-        self.guard.see(before, samples, done.mean)
+        self.guard.see(before, samples, done.loss, done.weight)
         self.hooks.on_step(before, samples, done)
         every, place = self.config.checkpoint_every, self.state.place
         # The step that ends an epoch is saved with the epoch's record.
@@ -178,17 +183,19 @@ class _Run:
         """Evaluate, record, save; False if it is time to stop."""
         self.guard.check()
         totals, state = self.state.totals, self.state
-        train_loss = float(totals.loss / totals.weight)  # the host waits for the device here
+        ranks = state.ranks
+        train_loss = float(ranks.total(totals.loss) / ranks.total(totals.weight))  # the host waits for the device here
+        correct = int(ranks.total(totals.correct))
         seconds, samples = self.clock.epoch()
         pace = self.hooks.pace()
         with state.deployed() as model:
-            self.evaluation = evaluate(model, self.held.test, classes=self.classes, autocast=self.autocast)
+            self.evaluation = self._evaluate(model, self.held.test)
             validation_loss = self._validate(model)
         record = EpochRecord(
             epoch=state.place.epoch,
             step=state.place.step,
             train_loss=train_loss,
-            train_accuracy=int(totals.correct) / max(1, state.place.samples),
+            train_accuracy=correct / max(1, state.place.samples),
             test_loss=self.evaluation.loss,
             test_accuracy=self.evaluation.accuracy,
             lr=self.config.lr * self.rate_share(state.place.step),
@@ -210,13 +217,9 @@ class _Run:
 
     def result(self, step: Step) -> Fit:
         """The whole run's figures, and the evaluation of the weights that are kept."""
-        patience, model = self.state.patience, self.state.model
-        if patience and patience.best:
-            model.load_state_dict(patience.best)
-        elif self.state.ema:
-            model.load_state_dict(self.state.weights())
-        if self.evaluation is None or patience:  # resumed at its end, or an earlier epoch's weights are the best
-            self.evaluation = evaluate(model, self.held.test, classes=self.classes, autocast=self.autocast)
+        self.state.use_weights()
+        if self.evaluation is None or self.state.patience:  # resumed at its end, or an earlier epoch's are the best
+            self.evaluation = self._evaluate(self.state.model, self.held.test)
         rates = [record.samples_per_second for record in self.state.records if record.samples_per_second]
         rate = median(rates[1:] or rates)
         return Fit(
@@ -232,10 +235,13 @@ class _Run:
     def _validate(self, model: nn.Module) -> float | None:
         if self.held.validation is None:
             return None
-        found = evaluate(model, self.held.validation, classes=self.classes, autocast=self.autocast)
+        found = self._evaluate(model, self.held.validation)
         if self.state.patience:
             self.state.patience.see(found.loss, model)
         return found.loss
+
+    def _evaluate(self, model: nn.Module, batches: Pairs) -> Evaluation:
+        return evaluate(model, batches, classes=self.classes, autocast=self.autocast, ranks=self.state.ranks)
 
     def _samples_of(self, place: Place, samples: int) -> Any:
         return self.batches.order(place.epoch)[place.samples : place.samples + samples]
