@@ -17,7 +17,7 @@ from rooflight.core.training import TrainConfig
 from rooflight.data.text.windows import Stream
 from rooflight.flows.train_text import find
 
-SAMPLES, TEST_SAMPLES = 25_600, 2_000  # 200 steps of 128 an epoch
+SAMPLES, TEST_SAMPLES = 12_800, 2_000  # 100 steps of 128 an epoch
 VARIANTS = (
     Variant(name="rooflight", worker="rooflight_fit", argument="rooflight", peer=False),
     Variant(name="rooflight, automatic dtype", worker="rooflight_fit", argument="rooflight-auto", peer=False),

@@ -89,7 +89,7 @@ step_forward = _compiled(_step_forward)
 def _step_backward(gates: Floats, before: Floats, bent: Floats, d_state: Floats, d_cell: Floats) -> None:
     """From the gradient of one step's state to that of its gates before their sigmoid or tanh.
 
-    gates         (N, 4·H): as `step_forward` left them; their gradient takes their place, which saves a pass over memory
+    gates         (N, 4·H): as `step_forward` left them; their gradient takes their place, a pass over memory less
     before, bent  as `step_forward` left them
     d_state       (N, H)
     d_cell        (N, H): of the cell after the step, without what comes through the state; left as that of the cell

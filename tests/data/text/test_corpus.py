@@ -34,7 +34,7 @@ def test_a_file_of_one_line_is_cut_at_a_character(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     korean = tmp_path / "euc.txt"
     korean.write_bytes("한국어".encode("cp949"))
-    with pytest.raises(DataError, match="no UTF-8 text.*iconv -f CP949"):
+    with pytest.raises(DataError, match=r"no UTF-8 text.*iconv -f CP949"):
         load_corpus(str(korean))
     (tmp_path / "empty.txt").write_text(" \n")
     with pytest.raises(DataError, match="holds no text"):
