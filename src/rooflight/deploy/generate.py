@@ -97,7 +97,8 @@ def generate(
 def _uniform(seed: int, stream: int, count: int) -> NDArray[np.float64]:
     """Numbers in [0, 1) of a stream: Philox words, which NumPy keeps the same between versions."""
     words = np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(count)
-    return (words >> np.uint64(11)) * 2.0**-53
+    found: NDArray[np.float64] = (words >> np.uint64(11)) * np.float64(2.0**-53)
+    return found
 
 
 def _compiled(model: Folded, prompt: Sequence[int], draws: NDArray[np.float64], temperature: float) -> tuple[Ids, str]:

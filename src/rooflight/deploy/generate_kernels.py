@@ -10,8 +10,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -32,23 +30,12 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any
     return jit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _float_of_bits(context: Any, bits: Any) -> Any:
-    """An int32's bits read as a float32."""
-    from llvmlite import ir
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
 def _exp(x: Any) -> Any:
     x = min(max(x, -FARTHEST), FARTHEST)
     whole = np.floor(x * LOG2_E + HALF)
     r = x - whole * LN_2_HIGH - whole * LN_2_LOW
     p = ((((P5 * r + P4) * r + P3) * r + P2) * r + P1) * r + P0
-    return (p * r * r + r + ONE) * _float_of_bits(i4((i4(whole) + EXPONENT_BIAS) << MANTISSA_BITS))
+    return (p * r * r + r + ONE) * i4((i4(whole) + EXPONENT_BIAS) << MANTISSA_BITS).view(f4)
 
 
 _exp = _compiled(_exp, inline="always")
@@ -155,10 +142,7 @@ def _write_streams(
         state[:] = ZERO
         cell[:] = ZERO
         for place in range(len(prompt) + ids.shape[1] - 1):
-            if place < len(prompt):
-                token = prompt[place]
-            else:
-                token = ids[stream, place - len(prompt)]
+            token = prompt[place] if place < len(prompt) else ids[stream, place - len(prompt)]
             for layer in range(layers):
                 _multiply(state[layer], states[layer], state_bias[layer], product)
                 if layer:

@@ -99,7 +99,7 @@ def encode_prompt(prompt: str, text: TextInput) -> list[int]:
         raise ConfigError(
             f"--prompt {prompt!r} is empty. Try one of the run's own words: {text.words[len(RESERVED)]!r}."
         )
-    ids = encode(tokens, text.words).tolist()
+    ids: list[int] = encode(tokens, text.words).tolist()
     for token, place in zip(tokens, ids, strict=True):
         if place == UNKNOWN:
             known = text.words[len(RESERVED) :]

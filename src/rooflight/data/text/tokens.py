@@ -25,7 +25,7 @@ def tokenise(text: str, level: Level) -> list[str]:
 
 
 def detokenise(tokens: Sequence[str], level: Level) -> str:
-    """A text that reads well: no space before a comma, a capital after a full stop. `tokenise` gives the tokens back."""
+    """A text that reads well: no space before a comma, a capital after a full stop. `tokenise` undoes it."""
     if level == "character":
         return "".join(tokens)
     pieces: list[str] = []
