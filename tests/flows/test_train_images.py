@@ -57,6 +57,7 @@ def test_training_goes_on_and_names_the_broken_files(pictures: Path, tmp_path: P
     assert {Path(bad["name"]).name for bad in stored} == {"013.png", "050.png"}
     assert any("images stay on disk: as asked" in reason for reason in result.reasons) == (storage == "disk")
     assert any(reason.startswith("loading, one worker alone: read") for reason in result.reasons) == (storage == "disk")
+    assert any(reason.startswith("workers decode: there is no") for reason in result.reasons) == (storage == "disk")
     held_out = [bad for bad in result.data.bad if bad.sample >= 160]
     assert result.evaluation.count == 40 - len(held_out)  # broken test files are counted nowhere
 
@@ -101,7 +102,9 @@ def test_too_many_broken_files_stop_the_run(pictures: Path, tmp_path: Path) -> N
         assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_folder_cannot_stay_on_disk(tmp_path: Path) -> None:
+def test_what_cannot_be_on_disk_or_decoded_there_is_refused(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--decode gpu: this run is on cpu"):
+        run(config(pictures, storage="disk", decode="gpu"), tmp_path / "run")
     with pytest.raises(ConfigError, match="--data bundled is no folder"):
         train(TrainConfig(storage="disk"), out=tmp_path / "run", roof=ROOF)
     with pytest.raises(ConfigError, match=r"--max-bad 1: it is a share"):

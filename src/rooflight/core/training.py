@@ -73,6 +73,9 @@ class TrainConfig:
         "auto", "where a folder's training images wait: decoded in memory, or on disk; auto: memory, if they fit"
     )
     workers: int | None = setting(None, "threads that read and decode from disk [default: the cores, 16 at most]")
+    decode: Literal["auto", "workers", "gpu"] = setting(
+        "auto", "who decodes JPEG files from disk: workers, or an NVIDIA GPU; auto: the faster, by measuring"
+    )
     # How it is computed
     dtype: DtypeName = setting("auto", "dtype of the matrix products (autocast)")
     compile: Literal["auto", "off", "on", "graphs"] = setting(

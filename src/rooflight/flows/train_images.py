@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rooflight.data.loader.batch import Transform
     from rooflight.data.loader.files import FolderSet
     from rooflight.data.loader.loader import Loader
+    from rooflight.data.loader.on_device import DecodeOn
     from rooflight.data.loader.sources import ImageFiles
 
 EVALUATION_BATCH = 500
@@ -182,6 +183,7 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
     from rooflight.data.loader.augment import Evaluate
     from rooflight.data.loader.files import measure_folder, with_bad
     from rooflight.data.loader.loader import Loader
+    from rooflight.data.loader.placement import choose_placement
     from rooflight.data.loader.rates import describe_rates, measure_rates
 
     if config.validation:
@@ -189,15 +191,21 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
     workers = min(setting.machine.cpu.logical_cores, MOST_WORKERS) if config.workers is None else config.workers
     preprocessing = measure_folder(images, workers=workers, max_bad=config.max_bad)
     source, transform, why = _transform_from_disk(images, preprocessing, config, setting)
-    train = Loader(
-        source,
-        batch=config.batch,
-        seed=config.seed,
-        transform=transform,
-        workers=workers,
-        device=setting.device,
-        max_bad=config.max_bad,
-    )
+
+    def loader(decode: DecodeOn) -> Loader:
+        return Loader(
+            source,
+            batch=config.batch,
+            seed=config.seed,
+            transform=transform,
+            workers=workers,
+            device=setting.device,
+            max_bad=config.max_bad,
+            decode=decode,
+        )
+
+    placement = choose_placement(config.decode, loader, setting.device)
+    train = loader(placement.decode)
     test = Loader(
         images.test,
         batch=EVALUATION_BATCH,
@@ -216,7 +224,7 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
         test_batches=_EveryTime(test),
         labels=lambda: images.train.labels,
         bad=lambda: with_bad(images.info, train, test).bad,
-        reasons=(*why, *describe_rates(measure_rates(train))),
+        reasons=(*why, placement.reason, *describe_rates(measure_rates(train))),
     )
 
 
