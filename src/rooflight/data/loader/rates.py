@@ -50,8 +50,8 @@ def measure_rates(loader: Loader) -> tuple[StageRate, ...]:
         files = [file_for_device(loader.source, sample, np.empty) for sample in chosen]
         seconds = _seconds(lambda: decode_files(files, loader.source, device), device)
         rates[1] = StageRate(stage="decode", where=str(device), samples_per_second=count / seconds)
-        images, sizes = decode_files(files, loader.source, device)
-        seconds = _seconds(lambda: loader.augment(ids, 0, images, sizes), device)
+        decoded, sizes = decode_files(files, loader.source, device)
+        seconds = _seconds(lambda: loader.augment(ids, 0, decoded, sizes), device)
         rates.append(StageRate(stage="augment", where=str(device), samples_per_second=count / seconds))
     elif device.type == "cuda":
         host, sizes = collate(arrays)
