@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rooflight.core.errors import ConfigError, nearest
 from rooflight.models.cnn import Cnn
 from rooflight.models.lstm import LENGTH, WORDS, Lstm
-from rooflight.models.vgg16 import TransferVgg16
+from rooflight.models.transfer.model import build_transfer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ MODELS: Mapping[str, Entry] = {
         words=WORDS,
     ),
     "transfer:vgg16": Entry(
-        build=lambda classes: TransferVgg16(classes),
+        build=lambda classes: build_transfer("transfer:vgg16", classes),
         input_shape=(3, 224, 224),
         untrained="its frozen base starts at random, and train loads no weights for it so far",
     ),
