@@ -19,7 +19,7 @@ class Transfer(nn.Module):
     """A frozen base, and a head that is trained; the base's top blocks too, if asked for.
 
     input    what the base takes: images (N, 3, H, W) normalised as its pretraining did, or a mapping of token tensors;
-             or {"features": the base's output}, which goes to the head alone
+             also as arguments by name; or {"features": the base's output}, which goes to the head alone
     returns  class scores (N, classes)
     """
 
@@ -27,6 +27,7 @@ class Transfer(nn.Module):
         """fine_tune: how many of the base's blocks are trained, counted from its output."""
         super().__init__()
         self.base, self.head = base, head
+        self.origin = "drawn at random"  # where the base's weights are from
         freeze(base)
         blocks = blocks_of(getattr(base, "encoder", base))
         if fine_tune > len(blocks):
@@ -35,7 +36,8 @@ class Transfer(nn.Module):
         for module in self.tuned:
             module.requires_grad_(True)
 
-    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Tensor | Mapping[str, Tensor] | None = None, **named: Tensor) -> Tensor:
+        inputs = named if inputs is None else inputs
         if isinstance(inputs, Tensor):
             features = self.base(inputs)
         elif FEATURES in inputs:

@@ -1,7 +1,7 @@
 """torchvision's classifiers as bases."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -46,7 +46,7 @@ def _build(name: str, head: Head) -> nn.Module:
     kind = type(model).__name__
     last = next(attribute for attribute in CLASSIFIERS if hasattr(model, attribute))
     if kind in NORM_FIRST:
-        model.get_submodule(last)[-1] = nn.Identity()  # type: ignore[index]
+        cast(nn.Sequential, model.get_submodule(last))[-1] = nn.Identity()
     elif kind == "SqueezeNet":  # its classifier is a convolution, and pools behind it
         setattr(model, last, nn.Identity() if head == "flatten" else nn.AdaptiveAvgPool2d(1))
     else:

@@ -112,9 +112,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     import safetensors.torch
 
     try:
-        return safetensors.torch.load_file(path)
+        found: dict[str, Tensor] = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise DataError(f"--weights {path} is damaged, or no safetensors file: {error}.") from None
+    return found
 
 
 def _plain(found: Any, path: Path) -> dict[str, Tensor]:
