@@ -1,14 +1,17 @@
 """A base and a head as one model."""
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from rooflight.core.errors import ConfigError
 from rooflight.models.transfer.base import Base, Head, find_base
 from rooflight.models.transfer.blocks import blocks_of, freeze, train_blocks
+from rooflight.models.transfer.texts import Encoder
 from rooflight.models.transfer.weights import load_weights, packaged, read_weights
 
 FLATTENED_UNITS = 256  # of the classic head
@@ -98,20 +101,19 @@ def load_base(found: Base, base: nn.Module, weights: str | None) -> str:
 
 
 def _features(found: Base, base: nn.Module, head: Head, size: int | None) -> tuple[int, ...]:
-    """The shape of a sample's features, by one pass of an empty sample."""
-    if found.pixels is None:
-        sample: dict[str, Tensor] = {
-            name: torch.ones(1, 1, dtype=torch.int64) for name in ("input_ids", "attention_mask")
-        }
-    else:
-        side = size or found.pixels.crop
-        sample = {"x": torch.zeros(1, 3, side, side)}
+    """The shape of a sample's features, by a pass that computes shapes alone."""
+    if isinstance(base, Encoder):
+        return (base.hidden,)
+    assert found.pixels is not None
+    side = size or found.pixels.crop
+    sample = torch.zeros(1, 3, side, side, device="meta")
+    state = {name: tensor.to("meta") for name, tensor in chain(base.named_parameters(), base.named_buffers())}
     try:
         with torch.no_grad():
-            shape = tuple(base.eval()(*sample.values()).shape[1:])
+            shape = tuple(functional_call(base.eval(), state, (sample,)).shape[1:])
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise ConfigError(f"--image-size {size}: {found.name} does not take such images ({reason}).") from None
+        raise ConfigError(f"--image-size {side}: {found.name} does not take such images ({reason}).") from None
     if head == "flatten" and len(shape) == 2:
         raise ConfigError(f"--head flatten: {found.name} gives tokens, no map. Try --head pooled.")
     return shape

@@ -23,9 +23,9 @@ class Encoder(nn.Module):
     source   Reimers and Gurevych, Sentence-BERT, arXiv 1908.10084
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, hidden: int) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.hidden = encoder, hidden
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -73,9 +73,10 @@ def _build(name: str, head: Head) -> nn.Module:
         raise ConfigError("--head flatten: texts have no map to flatten. Try --head pooled.")
     config = _configuration(name)
     try:
-        return Encoder(library().AutoModel.from_config(config, add_pooling_layer=False))
+        encoder = library().AutoModel.from_config(config, add_pooling_layer=False)
     except TypeError:  # not every kind has a pooling layer that could be left out
-        return Encoder(library().AutoModel.from_config(config))
+        encoder = library().AutoModel.from_config(config)
+    return Encoder(encoder, config.hidden_size)
 
 
 def _download(name: str, model: nn.Module) -> str:
