@@ -38,8 +38,8 @@ def main() -> None:
     network, inputs = model, images
     if kind == "kept":
         with torch.inference_mode():
-            inputs = torch.cat([model.base(some) for some in images.split(task.batch)])
-        network, inputs = model.head, inputs.clone()
+            inputs = torch.cat([model[0](some) for some in images.split(task.batch)])
+        network, inputs = model[1:], inputs.clone()
     for _ in range(task.epochs):
         for chosen in torch.randperm(len(labels)).split(task.batch):
             step(network, inputs[chosen], labels[chosen])

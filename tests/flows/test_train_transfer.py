@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from rooflight.core.console import Silent
 from rooflight.core.errors import ConfigError
 from rooflight.core.runs import TrainResult
 from rooflight.core.training import TrainConfig
@@ -24,7 +25,7 @@ from rooflight.train.state import TrainState
 from tests.flows.conftest import ROOF
 
 
-class Listener:
+class Listener(Silent):
     """Keeps what a flow says."""
 
     def __init__(self) -> None:
@@ -32,11 +33,6 @@ class Listener:
 
     def say(self, line: str) -> None:
         self.lines.append(line)
-
-    def bar(self, title: str, total: int, unit: str) -> Any:
-        from rooflight.core.console import Silent
-
-        return Silent().bar(title, total, unit)
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +129,6 @@ def reads_of(checkpoint: Any) -> Any:
 
 def weights_after(config: TrainConfig, folder: Path, *, stop: int = 0, go_on: bool = False) -> dict[str, Tensor]:
     """The weights of a run; or of one that is stopped after `stop` steps and goes on in a new process's place."""
-    from rooflight.core.console import Silent
-
     family = family_of(config)
     found = family.find(config, Silent())
     setting = decide(config, found.info)
