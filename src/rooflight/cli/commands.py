@@ -96,8 +96,8 @@ def plan(
     config = resolve_config(PlanConfig, given, None)
     if page is not None and (trace_only or compare is not None):
         raise ConfigError("--page shows a whole plan: leave out --trace-only and --compare, or --page.")
-    if config.scaling is not None and (page is not None or trace_only or compare is not None):
-        raise ConfigError("--scaling has an answer of its own: leave it out, or --page, --trace-only and --compare.")
+    if config.scaling is not None and (trace_only or compare is not None):
+        raise ConfigError("--scaling has an answer of its own: leave it out, or --trace-only and --compare.")
     if trace_only:
         from rooflight.flows.plan import plan_trace
 
