@@ -1,7 +1,4 @@
-"""Trainings that test_parallel.py runs alone and on several processes; `parallel_cases.py CASE… OUT` is one rank.
-
-The model is in float64 where equality is asked for beyond float32's rounding; the step does not care.
-"""
+"""Trainings that test_parallel.py runs alone and on several processes; as a script, `FORM OUT`, it is one rank."""
 
 import copy
 import sys
@@ -12,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from rooflight.core.training import TrainConfig
@@ -140,7 +138,7 @@ CASES: dict[str, dict[str, Any]] = {
     "micro": {"config": replace(BASE, micro_batch=7)},
     "balanced": {"balanced": True},
     "one-sample": {"samples": 97, "config": replace(BASE, epochs=1)},  # the last batch leaves a rank nothing
-    "float16": {"dtype": torch.float16},
+    "float16": {"dtype": torch.float16, "config": replace(BASE, micro_batch=12)},
 }
 
 
@@ -174,7 +172,9 @@ def main(form: str, out: Path) -> None:
     for name in CASES:
         if not (name == "float16" and parallel.tensor > 1):  # PyTorch's loss scaler takes no mixture of DTensors
             results[name] = run_case(name, Together(world))
-    saved = copy.deepcopy(results["micro"])
+    told = [copy.deepcopy(results["micro"])]
+    dist.broadcast_object_list(told)  # as a file that all ranks read
+    saved: Any = told[0]
     ranks = Together(world)
     longer = replace(BASE, epochs=3, micro_batch=7)
     results["resumed"] = train(longer, ranks, resume=(saved["tensors"], saved["document"]))

@@ -19,8 +19,6 @@ from rooflight.core.training import TrainConfig
 from rooflight.flows.family import TrainData
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from rooflight.train.checkpoint.read import Resumable
     from rooflight.train.state import TrainState
 
@@ -34,17 +32,25 @@ FREE = {
     "parallel",
     "tensor",
     "pipeline",
+    "peer_timeout",
     "checkpoint_every",
     "keep",
     "log_every",
     "data_dir",
 }
-SAME_BITS = {"workers", "checkpoint_every", "keep", "log_every", "data_dir"}  # those that change no rounding
+SAME_BITS = {
+    "workers",
+    "checkpoint_every",
+    "keep",
+    "log_every",
+    "data_dir",
+    "peer_timeout",
+}  # those that change no rounding
 
 
 @contextmanager
 def saving(
-    run: Path, config: TrainConfig, data: TrainData, model: nn.Module, console: Console
+    run: Path, config: TrainConfig, data: TrainData, parameters: int, console: Console
 ) -> Iterator[Callable[[TrainState], None]]:
     """What saves a state, in the background. Leaving waits until the last save is on the disk.
 
@@ -54,7 +60,6 @@ def saving(
     from rooflight.train.checkpoint.write import take_snapshot
 
     saver = Saver(run, keep=config.keep, notify=console.say)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
 
     def save(state: TrainState) -> None:
         document = Checkpoint(

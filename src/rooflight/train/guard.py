@@ -38,7 +38,7 @@ class Guard:
         self.mean, self.seen = 0.0, 0
         self.waiting: list[tuple[Place, int, Tensor, Tensor | int]] = []
 
-    def see(self, place: Place, samples: int, loss: Tensor, weight: Tensor | int) -> None:
+    def see(self, place: Place, samples: int, loss: Tensor, weight: Tensor | int = 1) -> None:
         """A step that began at `place`: this rank's loss is the sum `loss` over `weight`."""
         self.waiting.append((place, samples, loss, weight))
         if len(self.waiting) >= self.every:

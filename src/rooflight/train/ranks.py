@@ -27,6 +27,10 @@ class Ranks(Protocol):
         """Which replica this process belongs to; those of one replica see the same samples."""
 
     @property
+    def world_size(self) -> int:
+        """All processes."""
+
+    @property
     def replicas(self) -> int:
         """Over how many gradients are averaged."""
 
@@ -76,7 +80,7 @@ class Ranks(Protocol):
         """A gradient that is too large for float16 on one stage is too large for all."""
 
     def gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Whole tensors, of all ranks' parts, as one process has them. All ranks must call."""
+        """On the main process whole tensors, of all ranks' parts, as one process has them. All ranks must call."""
 
     def parted(self, tensors: Mapping[str, Tensor], templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Of whole tensors, what this rank has: those that `templates` names, in their form."""
@@ -85,7 +89,7 @@ class Ranks(Protocol):
 class Alone:
     """One process."""
 
-    rank, replicas, stages, is_main = 0, 1, 1, True
+    rank, world_size, replicas, stages, is_main = 0, 1, 1, 1, True
 
     def parts(self, rows: int, micro_batch: int | None) -> int:
         return -(-rows // micro_batch) if micro_batch else 1

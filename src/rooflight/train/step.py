@@ -44,6 +44,7 @@ class Step:
     micro_batch: int | None = None  # samples of this rank at once; None: all
     on_halved: Callable[[int], None] = lambda samples: None  # told the new micro-batch when memory did not suffice
     statistics: RunningStatistics = field(default_factory=RunningStatistics)
+    allocated: bool = False  # what the optimizer keeps, which otherwise appears in its first update
 
     def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int) -> Done:
         """Forward, loss, backward of each micro-batch; then clip, update, average.
@@ -81,12 +82,15 @@ class Step:
     def gradients(self, state: TrainState, inputs: Any, targets: Tensor, rows: int) -> Done | None:
         """The gradient of the global batch's mean loss; None if memory did not suffice, here or on another rank."""
         try:
-            if not state.place.step:
+            if not self.allocated and not state.place.step:
                 allocate_state(state.optimizer)  # now, while out of memory can still be mended
+                self.allocated = True
             own = self.loss.weight(targets)
             weight = self.ranks.total(own)
             loss = torch.zeros((), device=state.device)
             correct = torch.zeros((), dtype=torch.int64, device=state.device)
+            if self.ranks.stages > 1:
+                state.scaler.scale(loss)  # its scale is made when it is first used, and only the last stage has a loss
 
             def measure(scores: Any, of: Tensor) -> Tensor:
                 part = self.loss.summed(scores, of)

@@ -1,6 +1,7 @@
 """A model whose layers are spread over ranks: micro-batches follow each other through the stages (1F1B)."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -35,9 +36,9 @@ class Pipeline:
         """Forward and backward of all micro-batches; `measure` is called on the last stage alone."""
         rows = max(1, max(len(targets) for _, targets in parts))
         self._measure, self.stage.autocast = measure, autocast
-        if self._made_for != (len(parts), rows):
-            self._schedule, self._made_for = self._build(len(parts)), (len(parts), rows)
         padded = [_padded(inputs, targets, rows) for inputs, targets in parts]
+        if self._made_for != (len(parts), rows):
+            self._schedule, self._made_for = self._build(len(parts), padded[0][0]), (len(parts), rows)
         assert self._schedule is not None
         last = self.index == self.count - 1
         # The schedule cuts them apart again, at the same places.
@@ -45,13 +46,18 @@ class Pipeline:
         targets = torch.cat([targets for _, targets in padded]) if last else None
         self._schedule.step(*arguments, target=targets, losses=[] if last else None)
 
-    @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
-        """The model's outputs, on every rank: each stage in turn hands its own to all."""
-        x = inputs
+        """The model's outputs, on every rank."""
+        return self._relay(inputs)[-1]
+
+    @torch.no_grad()
+    def _relay(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Each stage in turn hands its outputs to all: what this stage took, what it gave, what the last one gave."""
+        x = taken = given = inputs
         for index in range(self.count):
             if index == self.index:
-                x = self.stage.stage(x).contiguous()
+                taken, x = x, self.stage(x).contiguous()
+                given = x
             told: list[Any] = [(tuple(x.shape), x.dtype)]
             source = dist.get_global_rank(self.group, index)
             dist.broadcast_object_list(told, source, self.group)
@@ -59,10 +65,24 @@ class Pipeline:
                 shape, dtype = told[0]
                 x = torch.empty(shape, dtype=dtype, device=self.device)
             dist.broadcast(x, source, self.group)
-        return x
+        return taken, given, x
 
-    def _build(self, micro_batches: int) -> Schedule1F1B:
-        stage = PipelineStage(self.runs, self.index, self.count, self.device, group=self.group)
+    def _build(self, micro_batches: int, inputs: Tensor) -> Schedule1F1B:
+        # PyTorch would find the shapes with a forward and backward pass of its own, which draws random numbers and
+        # measures a loss of nothing. In evaluation mode none are drawn, and no statistics move.
+        training = self.stage.training
+        self.runs.eval()
+        taken, given, _ = self._relay(inputs)
+        self.runs.train(training)
+        stage = PipelineStage(
+            self.runs,
+            self.index,
+            self.count,
+            self.device,
+            input_args=_shape_of(taken, gradient=self.index > 0),
+            output_args=_shape_of(given, gradient=True),
+            group=self.group,
+        )
         # The loss is a sum that was divided by the whole batch: the gradients must not be divided again.
         return Schedule1F1B(stage, micro_batches, loss_fn=self._loss, scale_grads=False)
 
@@ -73,7 +93,7 @@ class Pipeline:
 class InAutocast(nn.Module):
     """The schedule runs forward and backward in one call; autocast is for the forward alone."""
 
-    autocast: Autocast
+    autocast: Autocast = nullcontext
 
     def __init__(self, stage: nn.Module) -> None:
         super().__init__()
@@ -82,6 +102,10 @@ class InAutocast(nn.Module):
     def forward(self, x: Tensor) -> Any:
         with self.autocast():
             return self.stage(x)
+
+
+def _shape_of(tensor: Tensor, *, gradient: bool) -> Tensor:
+    return torch.empty_like(tensor, device="meta", requires_grad=gradient)
 
 
 def _padded(inputs: Any, targets: Tensor, rows: int) -> Part:
