@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.record import REFERENCE, Comparison, Row, Run, summarise
-from rooflight.core.codec import to_json
+from rooflight.core.codec import from_json, to_json
 from rooflight.core.errors import nearest
 from rooflight.core.files import write_file
 from rooflight.core.tables import Table, table_text
@@ -85,7 +85,11 @@ def compete(contest: Contest, arguments: argparse.Namespace) -> None:
         rows=(),
         runs=(),
     )
-    for number in range(arguments.rounds):
+    if arguments.add:
+        earlier = from_json(Comparison, arguments.out.read_text())
+        result = replace(result, runs=earlier.runs, failures=earlier.failures)
+    done = 1 + max((run.round for run in result.runs), default=-1)
+    for number in range(done, done + arguments.rounds):
         result = _round(result, number, chosen, contest.model, arguments)
         if arguments.out:
             write_file(arguments.out, to_json(result) + "\n")
@@ -106,6 +110,7 @@ def read_arguments(contest: Contest, description: str | None) -> argparse.Namesp
     parser.add_argument("--batch", type=int, nargs="+", default=list(contest.batches))
     parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to run beside rooflight: see VARIANTS")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--add", action="store_true", help="rounds to those that --out holds")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     names = [each.name for each in contest.variants]
@@ -114,6 +119,8 @@ def read_arguments(contest: Contest, description: str | None) -> argparse.Namesp
             parser.error(f"there is no variant {name!r}.{nearest(name, names)}")
     if arguments.rounds < 1 or arguments.epochs < 2 or min(arguments.batch) < 1:
         parser.error("--rounds and --batch must be 1 or more, --epochs 2 or more: the first is warm-up.")
+    if arguments.add and not (arguments.out and arguments.out.is_file()):
+        parser.error("--add needs the --out of an earlier call.")
     if arguments.out and not arguments.out.parent.is_dir():
         parser.error(f"{arguments.out.parent} is no folder: the result would be lost.")
     return arguments
@@ -144,7 +151,7 @@ def _round(
     result: Comparison, number: int, chosen: Sequence[Variant], model: str, arguments: argparse.Namespace
 ) -> Comparison:
     """Every variant once at each batch size. The start moves on evenly from round to round."""
-    start = number * len(chosen) // arguments.rounds
+    start = number * len(chosen) // max(number + 1, arguments.rounds)
     runs, failures = list(result.runs), list(result.failures)
     for batch in arguments.batch:
         for variant in [*chosen[start:], *chosen[:start]]:

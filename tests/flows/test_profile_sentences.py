@@ -8,6 +8,7 @@ from rooflight.core.errors import SpecError
 from rooflight.core.profiles import Change, OperatorShare, StepProfile
 from rooflight.core.training import TrainConfig
 from rooflight.core.types import Environment, Estimate, GpuSpec, Op, Phase, Trace, Workload
+from rooflight.flows.profile import best_first
 from rooflight.flows.profile_changes import Timing, changes
 from rooflight.flows.profile_parts import kind_of, operator_shares
 from rooflight.flows.profile_sentences import change_sentence, limit_of, sentences
@@ -160,6 +161,8 @@ def test_a_change_says_what_is_predicted_and_what_was_tried() -> None:
     assert change_sentence(change) == (
         "bfloat16 (--dtype bfloat16) would give 1.61× samples/s (predicted); tried: 1.50×."
     )
+    vain = replace(change, measured_gain=0.73)
+    assert change_sentence(vain).endswith("tried: 0.73×, so it is not worth it here.")
     bound = Change(name="4 workers", flags="--workers 4", predicted_gain=1.4, at_most=True)
     assert change_sentence(bound) == "4 workers (--workers 4) would give up to 1.40× samples/s (predicted)."
 
@@ -187,7 +190,7 @@ def predict(config: TrainConfig) -> Estimate:
 def found(
     timing: Timing, *, config: TrainConfig = CONFIG, workers: int | None = None, dtypes: tuple[str, ...] = ()
 ) -> dict[str, Change]:
-    trials = changes(config, timing, predict, dtypes=dtypes, device="cpu", workers=workers, cores=8)
+    trials = changes(config, timing, predict(config), predict, dtypes=dtypes, device="cpu", workers=workers, cores=8)
     return {trial.change.flags: trial.change for trial in trials}
 
 
@@ -230,14 +233,23 @@ def test_what_has_no_rate_is_no_suggestion() -> None:
             raise SpecError("no rate for bfloat16")
         return predict(config)
 
-    trials = changes(CONFIG, STEP, refuse, dtypes=("bfloat16",), device="cpu", workers=None, cores=2)
+    trials = changes(CONFIG, STEP, refuse(CONFIG), refuse, dtypes=("bfloat16",), device="cpu", workers=None, cores=2)
     assert [trial.change.flags for trial in trials] == ["--batch 128"]
 
 
 def test_the_host_is_taken_out_by_graphs_on_a_gpu_and_perhaps_by_compiling_on_a_cpu() -> None:
     idle = replace(STEP, launch_seconds=0.0074)
-    on_cpu = changes(CONFIG, idle, predict, dtypes=(), device="cpu", workers=None, cores=2)
-    assert [(t.change.flags, t.change.predicted_gain) for t in on_cpu][-1] == ("--compile on", None)
-    on_gpu = changes(CONFIG, idle, predict, dtypes=(), device="cuda", workers=None, cores=2)
+    on_cpu = changes(CONFIG, idle, predict(CONFIG), predict, dtypes=(), device="cpu", workers=None, cores=2)
+    assert ("--compile on", None) in [(trial.change.flags, trial.change.predicted_gain) for trial in on_cpu]
+    on_gpu = changes(CONFIG, idle, predict(CONFIG), predict, dtypes=(), device="cuda", workers=None, cores=2)
     assert on_gpu[0].change.flags == "--compile graphs"
     assert on_gpu[0].change.predicted_gain == pytest.approx(2.0)
+
+
+def test_what_was_tried_counts_more_than_what_was_predicted() -> None:
+    changes = [
+        Change(name="a", flags="", predicted_gain=2.0, measured_gain=1.1),
+        Change(name="b", flags="", predicted_gain=1.5),
+        Change(name="c", flags="", predicted_gain=None),
+    ]
+    assert [change.name for change in best_first(changes)] == ["b", "a", "c"]

@@ -143,15 +143,52 @@ def train(
     return answer if prints_here() else None
 
 
+@with_fields(TrainConfig, positional="model")
+def prove(
+    given: dict[str, Any],
+    *,
+    kills: Annotated[int, Parameter(help="how often a training is ended by SIGKILL")] = 10,
+    out: Annotated[Path | None, Parameter(help="keep the runs in this folder [default: they are removed]")] = None,
+    json: Json = False,
+) -> Report:
+    """Kill a training at random moments, during saves too, resume it, and compare with an undisturbed one, bit by bit.
+
+    Two epochs and a checkpoint every ten steps, unless --epochs and --checkpoint-every say otherwise.
+    """
+    from rooflight.flows.prove import prove as flow
+
+    return flow(given, kills=kills, out=out, console=console())
+
+
 def predict(
     run: Run,
     *inputs: Annotated[Path, Parameter(help="image files, or folders of them")],
     top: Annotated[int, Parameter(help="how many classes to name")] = 3,
     batch: Annotated[int, Parameter(help="images at a time")] = 256,
+    prompt: Annotated[str | None, Parameter(help="of a text model: what it goes on from")] = None,
+    tokens: Annotated[int, Parameter(help="words or characters to write after --prompt")] = 100,
+    temperature: Annotated[float, Parameter(help="of --prompt's text; 0: always the most probable token")] = 0.8,
+    streams: Annotated[int, Parameter(help="texts to write after --prompt")] = 1,
+    seed: Annotated[int, Parameter(help="of --prompt's texts")] = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> Report:
-    """What is in these images? Class and probability, preprocessed as in training."""
+    """What is in these images? Class and probability, preprocessed as in training. Or: how does this text go on?"""
+    if prompt is not None:
+        from rooflight.flows.generate import generate
+
+        if inputs:
+            raise ConfigError("--prompt is for a text model, and images for another: give one of the two.")
+        return generate(
+            run,
+            prompt,
+            tokens=tokens,
+            temperature=temperature,
+            streams=streams,
+            seed=seed,
+            device=device,
+            console=console(),
+        )
     from rooflight.flows.predict import predict as flow
 
     return flow(run, inputs, top=top, batch=batch, device=device, console=console())
@@ -196,4 +233,4 @@ def demo(
     return flow(device=device, out=out, console=console())
 
 
-COMMANDS = (info, plan, train, predict, export, report, demo)
+COMMANDS = (info, plan, train, prove, predict, export, report, demo)

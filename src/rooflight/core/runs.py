@@ -33,6 +33,7 @@ class DataInfo:
     )
     licence: str | None = None
     bad: tuple[BadSample, ...] = ()  # broken files: named here, left out of every epoch
+    samples: str = "images"  # what they are called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ class Checkpoint:
     def pixels(self) -> Preprocessing:
         """The preprocessing of a model that takes images; raises ConfigError for another."""
         if self.preprocessing is None:
-            raise ConfigError(f"{self.model} takes texts, not images. Try --prompt.")
+            raise ConfigError(f"{self.model} reads text, not images. Try rooflight predict RUN --prompt TEXT.")
         return self.preprocessing
 
 
@@ -111,7 +112,7 @@ class Evaluation:
     accuracy: float
     loss: float
     count: int
-    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]
+    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]; empty for a vocabulary of classes
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.confusion) for row in self.confusion):
@@ -161,6 +162,8 @@ class TrainResult:
     environment: Environment
     comparisons: tuple[Comparison, ...] = ()  # predicted beside measured
     epoch_step_seconds: float | None = None  # an epoch's seconds over its steps: with the making of batches
+    mfu: float | None = None  # at samples_per_second, of the dense peak, or of the measured one where none is published
+    memory_share: float | None = None  # of the memory's rate; above 1 where caches serve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

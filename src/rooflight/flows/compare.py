@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rooflight.core.runs import TrainResult
 from rooflight.core.tables import Table
-from rooflight.core.types import Comparison, GpuSpec
+from rooflight.core.types import Comparison, GpuSpec, Trace
 from rooflight.core.units import show_bytes, show_percent, show_seconds
-from rooflight.flows.plan_here import predict_step, workload_of
 from rooflight.flows.setting import Setting
 
 if TYPE_CHECKING:
@@ -24,21 +23,30 @@ PLAIN = (
 
 
 def compare_step(
-    result: TrainResult, setting: Setting, model: nn.Module, batch: tuple[Tensor, Tensor], roof: GpuSpec
+    result: TrainResult,
+    setting: Setting,
+    model: nn.Module,
+    batch: tuple[Any, Tensor],
+    roof: GpuSpec,
+    traced: Trace | None,
 ) -> tuple[Comparison, ...]:
-    """Time and peak memory of a training step of the run.
+    """Time and peak memory of a training step of the run, of the step alone on either side.
 
-    batch  one (input, label) pair, as the run trains on
-    roof   this machine's roofline
+    batch   one (inputs, targets) pair, as the run trains on
+    roof    this machine's roofline
+    traced  a step on such a batch; None: it cannot be traced, and nothing is predicted
     """
+    from torch.utils import _pytree as pytree
+
     from rooflight.bench.memory import peak_tensor_bytes
+    from rooflight.estimate.roofline import estimate
     from rooflight.train.probe import probe_step
 
-    config = result.config
-    workload = workload_of(config.model, task="train", batch=len(batch[1]), dtype=result.dtype)
-    _, predicted = predict_step(workload, roof, setting.device, classes=len(result.data.classes))
-
-    step, staying = probe_step(model, *(tensor.clone() for tensor in batch), dtype=setting.dtype)
+    if traced is None:
+        return ()
+    predicted = estimate(traced, roof, asynchronous=setting.device.type == "cuda")
+    inputs, targets = pytree.tree_map(lambda leaf: leaf.clone() if hasattr(leaf, "clone") else leaf, batch)
+    step, staying = probe_step(model, inputs, targets, dtype=setting.dtype, config=result.config)
     above = peak_tensor_bytes(step, setting.device, warm_up=2)
     return (
         compare("step time", "s", predicted.step_seconds, result.step_seconds),

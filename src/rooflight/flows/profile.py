@@ -20,6 +20,9 @@ from rooflight.flows.profile_sentences import limit_of, sentences
 from rooflight.flows.roof import device_name, find_roof, too_low
 from rooflight.flows.setting import Setting, decide, describe_data, resolved
 
+PLAIN_GAINS = (
+    "What is predicted rests on a plain roofline: rooflight bench calibrate, once, makes it rest on timed operators."
+)
 SLOWEST_TRIAL = 1.0  # seconds: a change whose step is predicted to take longer is not tried
 
 
@@ -47,6 +50,7 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
     dtypes = multiplied(setting)
     roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
     trace = run.trace(config, data)
+    predicted = run.estimated(trace, roof)
     whole, launch = times.step_seconds + times.data_seconds, times.step_seconds - times.busy_seconds
     rate, device = times.samples / whole, device_name(setting.device, setting.machine)
     operators = operator_shares(times.seconds_of, whole, trace, roof)
@@ -55,7 +59,8 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
         Timing(
             step_seconds=times.step_seconds, data_seconds=times.data_seconds, launch_seconds=launch, batch=config.batch
         ),
-        lambda changed: run.estimate(changed, data, roof),
+        predicted,
+        lambda changed: run.estimated(run.trace(changed, data), roof),
         dtypes=dtypes,
         device=setting.device.type,
         workers=getattr(data.batches, "workers", None),
@@ -76,16 +81,17 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
         limited_by=limit_of(times.data_seconds, launch, operators),
         mfu=yardstick.mfu(rate),
         memory_share=yardstick.memory_share(rate),
-        predicted_step_seconds=run.estimate(config, data, roof).step_seconds,
-        changes=tuple(tried(trial, run, config, console) for trial in trials),
+        predicted_step_seconds=predicted.step_seconds,
+        changes=best_first([tried(trial, run, config, console) for trial in trials]),
         sentences=(),
         roof=roof.source,
         environment=environment(device, threads=torch.get_num_threads(), settings=setting.settings),
     )
     profile = replace(profile, sentences=sentences(profile))
+    plain = () if roof.timed else (PLAIN_GAINS,)
     doubts = too_low("a share", (part.roof_share for part in operators if part.bound_by == "compute"))
     return Report(
-        answer=profile, tables=(_table(profile),), notes=(*profile.sentences, *doubts, f"roof: {roof.source}")
+        answer=profile, tables=(_table(profile),), notes=(*profile.sentences, *plain, *doubts, f"roof: {roof.source}")
     )
 
 
@@ -114,6 +120,11 @@ def tried(trial: Trial, run: ShortRun, config: TrainConfig, console: Console) ->
         return replace(change, note=f"tried in vain: {error}".rstrip("."))
 
 
+def best_first(found: list[Change]) -> tuple[Change, ...]:
+    """By what they gave, or are predicted to give where they were not tried."""
+    return tuple(sorted(found, key=lambda change: -(change.measured_gain or change.predicted_gain or 0.0)))
+
+
 def _table(profile: StepProfile) -> Table:
     whole = profile.whole_seconds
     rows = [
@@ -128,5 +139,6 @@ def _table(profile: StepProfile) -> Table:
     title = (
         f"a step of {profile.batch} samples in {profile.dtype}: {show_seconds(profile.step_seconds)} "
         f"(predicted {show_seconds(profile.predicted_step_seconds)}), {show_rate(profile.samples_per_second)}"
+        f"{'' if profile.mfu is None else f', MFU {show_percent(profile.mfu)}'}"
     )
     return Table(title=title, columns=("where", "time", "share", "bound by", "of the roof"), rows=tuple(rows))

@@ -52,15 +52,17 @@ class ShortRun:
         batch = next(iter(data.batches.epoch(1)))
         return trace_step(config, data.reads, batch, loss_of(config, data, self.setting), self.setting.device.type)
 
-    def estimate(self, config: TrainConfig, data: TrainData, roof: GpuSpec) -> Estimate:
+    def estimated(self, trace: Trace, roof: GpuSpec) -> Estimate:
         """What the roof makes of a step."""
         from rooflight.estimate.roofline import estimate
 
-        return estimate(self.trace(config, data), roof, asynchronous=self.setting.device.type == "cuda")
+        return estimate(trace, roof, asynchronous=self.setting.device.type == "cuda")
 
     def _ready(self, config: TrainConfig) -> tuple[TrainData, Once]:
-        """Data, and the step of a new model, as `train` makes them."""
+        """Data, and the step of a new model, as `train` makes them; eager, where train would try what pays back."""
+        from rooflight.train.compiled import compiled
         from rooflight.train.fit import build_state
+        from rooflight.train.graphed import Graphed
         from rooflight.train.optimizer import rate_share
         from rooflight.train.precision import autocast_of, pick_precision
         from rooflight.train.ranks import Alone
@@ -71,8 +73,9 @@ class ShortRun:
         set_kernels(config)
         data = self.family.prepare(self.found, config, setting)
         model, _ = ready_model(config, data.reads, setting)
-        state = build_state(model.train(), config, dtype=setting.dtype)
-        step = Step(
+        way = "off" if config.compile == "auto" else config.compile
+        state = build_state(compiled(model.train(), way), config, dtype=setting.dtype, capturable=way == "graphs")
+        eager = Step(
             loss=loss_of(config, data, setting),
             autocast=autocast_of(setting.device, setting.dtype),
             rate_share=rate_share(config, config.epochs * len(data.batches)),
@@ -81,6 +84,8 @@ class ShortRun:
             clip=config.clip,
             micro_batch=config.micro_batch,
         )
+
+        step = Graphed(eager) if way == "graphs" else eager
 
         def once(inputs: Any, targets: Tensor) -> None:
             step(state, inputs, targets, len(targets))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,9 +56,12 @@ if TYPE_CHECKING:
     from rooflight.train.events import EventWriter
     from rooflight.train.loop import EpochBatches
     from rooflight.train.loss import Loss
+    from rooflight.train.optimizer import Group
     from rooflight.train.ranks import Ranks
     from rooflight.train.state import Place, TrainState
     from rooflight.train.step import Done
+
+LARGEST_LOSS = 700.0  # whose exponential is still a number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,9 @@ class Ready:
     data: TrainData
     model: nn.Module  # in the ranks' form
     parameters: int  # of the whole model
+    groups: Sequence[Group] | None  # parameters with their learning rates; None: all with config.lr
     loss: Loss
+    traced: Trace | None  # of a step on one device
     ranks: Ranks
     yardstick: Yardstick
 
@@ -81,27 +87,29 @@ def train(
     roof: GpuSpec | None = None,
     console: Console | None = None,
     observe: Callable[[EpochBatches, Path], EpochBatches] | None = None,
+    compare: bool = True,
 ) -> Report:
     """Train, evaluate on the held-out test set, save, and compare with the prediction.
 
     out      the run folder; must be new or empty. Default: runs/MODEL-DATE-TIME
     roof     this machine's roofline, where it was measured already
     observe  what the batches pass through on their way into the run, given its folder
+    compare  with the prediction
     raises   ConfigError, DataError for what cannot be used: before the folder is made, wherever that can be known
     """
     with open_ranks(config) as (config, ranks):
         console = speaks(ranks, console or Silent())
         run = same_folder(ranks, out or default_out(config.model))
         if begun_before(ranks, out):
-            return _go_on(run, config, ranks, roof, console, observe)
+            return _go_on(run, config, ranks, roof, console, observe, compare)
         if ranks.is_main:
             refuse_taken(run)
-        ready = make_ready(config, ranks, roof, console)
+        ready = make_ready(config, run, ranks, roof, console)
         if not ranks.is_main:
             return take_part(ready)
         with new_folder(run, keep=lambda: has_whole_checkpoint(run)), hold(run):
             write_file(run / "config.json", to_json(ready.config))
-            return _train(ready, run, roof, console, observe=observe)
+            return _train(ready, run, roof, console, observe=observe, compare=compare)
 
 
 def resume(
@@ -111,6 +119,7 @@ def resume(
     roof: GpuSpec | None = None,
     console: Console | None = None,
     observe: Callable[[EpochBatches, Path], EpochBatches] | None = None,
+    compare: bool = True,
 ) -> Report:
     """Go on with a run that was stopped, from its newest whole checkpoint, as if it never had been.
 
@@ -119,7 +128,7 @@ def resume(
             are checkpoints and none is whole
     """
     with open_ranks(resumed_config(run, given)) as (config, ranks):
-        return _go_on(run, config, ranks, roof, speaks(ranks, console or Silent()), observe)
+        return _go_on(run, config, ranks, roof, speaks(ranks, console or Silent()), observe, compare)
 
 
 def _go_on(
@@ -129,6 +138,7 @@ def _go_on(
     roof: GpuSpec | None,
     console: Console,
     observe: Callable[[EpochBatches, Path], EpochBatches] | None,
+    compare: bool,
 ) -> Report:
     from rooflight.train.checkpoint.read import read_state
 
@@ -140,16 +150,16 @@ def _go_on(
             console.say(line)
         found = read_state(run, notify=console.say)
         same_checkpoint(ranks, found)
-        ready = make_ready(config, ranks, roof, console, resumed=True)
+        ready = make_ready(config, run, ranks, roof, console, resumed=True)
         if not ranks.is_main:
             return take_part(ready, found)
         go_on_from(run, found, ready.data.info, console)
         write_file(run / "config.json", to_json(ready.config))
-        return _train(ready, run, roof, console, found=found, observe=observe)
+        return _train(ready, run, roof, console, found=found, observe=observe, compare=compare)
 
 
 def make_ready(
-    config: TrainConfig, ranks: Ranks, roof: GpuSpec | None, console: Console, *, resumed: bool = False
+    config: TrainConfig, run: Path, ranks: Ranks, roof: GpuSpec | None, console: Console, *, resumed: bool = False
 ) -> Ready:
     """Data, model and every automatic choice; `resumed`: the choices were made when the run began."""
     family = family_of(config)
@@ -160,6 +170,8 @@ def make_ready(
     set_kernels(config)
     data = family.prepare(found, config, setting)
     model, why_layout = ready_model(config, data.reads, setting)
+    if data.stages:
+        data.stages.begin(model, run, console)
     loss = loss_of(config, data, setting)
     traced = trace_or_none(config, data, setting, loss)
     tuned: tuple[str, ...] = ()
@@ -180,7 +192,9 @@ def make_ready(
         data=data,
         model=model,
         parameters=parameters,
+        groups=data.stages.groups(model) if data.stages else None,
         loss=loss,
+        traced=traced,
         ranks=ranks,
         yardstick=yardstick,
     )
@@ -194,6 +208,7 @@ def _train(
     *,
     found: Resumable | None = None,
     observe: Callable[[EpochBatches, Path], EpochBatches] | None = None,
+    compare: bool = True,
 ) -> Report:
     """From a run folder with its configuration to its results."""
     setting = ready.setting
@@ -204,14 +219,24 @@ def _train(
             console.say(f"{run} keeps its checkpoint: rooflight train --resume {run} goes on from there")
         raise
     write_file(run / "result.json", to_json(result))  # whole, should the comparison be stopped
-    if ready.ranks.world_size > 1:
-        return _report(result, run)  # what is predicted and measured beside it is a step of one process
+    if not compare or ready.ranks.world_size > 1:  # what is predicted and measured beside it is a step of one process
+        return _report(result, run)
     console.say("comparing with the prediction")
     dtypes = tuple(dict.fromkeys(("float32", result.dtype)))
     roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
-    result = replace(result, reasons=(*result.reasons, predicted_on(roof)))
-    batch = next(iter(ready.data.batches.epoch(1)))
-    result = replace(result, comparisons=compare_step(result, setting, ready.model, batch, roof))
+    yardstick = yardstick_of(setting, ready.traced, roof)  # which now is known, if only as measured
+    result = replace(
+        result,
+        reasons=(*result.reasons, predicted_on(roof)),
+        mfu=yardstick.mfu(result.samples_per_second),
+        memory_share=yardstick.memory_share(result.samples_per_second),
+    )
+    if ready.data.stages:
+        comparisons = ready.data.stages.compare(result, roof)
+    else:
+        batch = next(iter(ready.data.batches.epoch(1)))
+        comparisons = compare_step(result, setting, ready.model, batch, roof, ready.traced)
+    result = replace(result, comparisons=comparisons)
     write_file(run / "result.json", to_json(result))
     return _report(result, run)
 
@@ -227,8 +252,12 @@ def trace_or_none(config: TrainConfig, data: TrainData, setting: Setting, loss: 
     from rooflight.flows.train_trace import trace_step
 
     batch = next(iter(data.batches.epoch(1)))
+    samples = len(batch[1])  # of a small set, or of one rank, fewer than config.batch
+    micro = None if config.micro_batch is None else min(config.micro_batch, samples)
     try:
-        return trace_step(config, data.reads, batch, loss, setting.device.type)
+        return trace_step(
+            replace(config, batch=samples, micro_batch=micro), data.reads, batch, loss, setting.device.type
+        )
     except TraceError:
         return None
 
@@ -314,6 +343,7 @@ def _fit(
             validation=data.validation,
             ranks=ready.ranks,
             resume=(found.tensors, found.checkpoint.state) if found else None,
+            groups=ready.groups,
             hooks=Hooks(
                 on_step=step_done,
                 on_epoch=epoch_done,
@@ -323,6 +353,9 @@ def _fit(
             ),
         )
         step_seconds = watcher.step_seconds() or measured.step_seconds
+    evaluation, finished = measured.evaluation, tuple[str, ...]()
+    if data.stages and ready.ranks.world_size == 1:
+        evaluation, finished = data.stages.finish(model, evaluation)
     device = device_name(setting.device, setting.machine)
     return TrainResult(
         run=str(run),
@@ -331,14 +364,14 @@ def _fit(
         preprocessing=data.reads.preprocessing,
         device=device,
         dtype=setting.precision,
-        reasons=setting.reasons,
+        reasons=(*setting.reasons, *finished),
         parameters=ready.parameters,
         steps=measured.steps,
         samples_per_second=measured.samples_per_second,
         step_seconds=step_seconds,
         epoch_step_seconds=measured.step_seconds,
         first_step_seconds=measured.first_step_seconds,
-        evaluation=measured.evaluation,
+        evaluation=evaluation,
         epochs=measured.records,
         environment=environment(device, threads=torch.get_num_threads(), settings=setting.settings),
     )
@@ -372,18 +405,24 @@ def _recorder(run: Path, events: EventWriter) -> Callable[[EpochRecord], None]:
 
 
 def _tables(result: TrainResult) -> tuple[Table, ...]:
+    found = result.evaluation
     rows: tuple[tuple[str, str], ...] = (
-        ("test accuracy", f"{show_percent(result.evaluation.accuracy)} of {result.evaluation.count:,} held-out images"),
+        ("test accuracy", f"{show_percent(found.accuracy)} of {found.count:,} held-out {result.data.samples}"),
         ("throughput", f"{show_rate(result.samples_per_second)}: whole epochs, {_epoch_step(result)}"),
         ("step", f"{show_seconds(result.step_seconds)}: forward, loss, backward, update; median of the last steps"),
         ("first step after", show_seconds(result.first_step_seconds)),
         ("trained", f"epochs: {result.config.epochs}, steps: {result.steps:,}, parameters: {result.parameters:,}"),
     )
-    if result.epochs and result.epochs[-1].mfu is not None:
-        rows += (("roofline", _shares(result.epochs[-1])),)
+    if result.mfu is not None:
+        rows += (
+            ("roofline", f"MFU {show_percent(result.mfu)}, memory {show_percent(result.memory_share)}{_power(result)}"),
+        )
+    if result.data.samples == "windows":
+        rows = (("test perplexity", f"{math.exp(min(found.loss, LARGEST_LOSS)):.1f} on held-out text"), *rows)
     if result.data.bad:
         rows += (("left out", describe_bad(result.data)),)
-    return Table(columns=("result", ""), rows=rows), comparison_table(result.comparisons)
+    tables = [Table(columns=("result", ""), rows=rows)]
+    return (*tables, *([comparison_table(result.comparisons)] if result.comparisons else ()))
 
 
 def _epoch_step(result: TrainResult) -> str:
@@ -392,7 +431,6 @@ def _epoch_step(result: TrainResult) -> str:
     return f"{told}, {show_percent(median(waits))} of it waiting for batches" if waits else told
 
 
-def _shares(record: EpochRecord) -> str:
-    memory = f", memory {show_percent(record.memory_share)}" if record.memory_share is not None else ""
-    watts = f", {record.watts:.0f} W" if record.watts is not None else ""
-    return f"MFU {show_percent(record.mfu)}{memory}{watts} in the last epoch"
+def _power(result: TrainResult) -> str:
+    watts = [record.watts for record in result.epochs if record.watts is not None]
+    return f", {median(watts):.0f} W" if watts else ""

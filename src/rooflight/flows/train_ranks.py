@@ -141,6 +141,7 @@ def take_part(ready: Ready, found: Resumable | None = None) -> Report:
         classes=len(ready.data.reads.classes),
         loss=ready.loss,
         validation=ready.data.validation,
+        groups=ready.groups,
         ranks=ready.ranks,
         resume=(found.tensors, found.checkpoint.state) if found else None,
         hooks=Hooks(on_save=give_parts),

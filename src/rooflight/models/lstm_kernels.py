@@ -9,8 +9,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -25,22 +23,11 @@ P5, P4, P3, P2, P1, P0 = map(f4, (1.9875691e-4, 1.3981999e-3, 8.3334519e-3, 4.16
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """To the vector units of this machine, kept on disk; releases the interpreter's lock."""
-    fast = {"contract", "nsz", "nnan", "ninf"}  # an activation is a number; the guard finds one that is not
+    fast = {"contract", "nsz", "nnan", "ninf"}  # an activation is a number; the guard of the loop finds one that is not
     jit: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=fast, **options)(
         function
     )
     return jit
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _float_of_bits(context: Any, bits: Any) -> Any:
-    """An int32's bits read as a float32."""
-    from llvmlite import ir
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
 
 
 def _exp(x: Any) -> Any:
@@ -49,7 +36,7 @@ def _exp(x: Any) -> Any:
     whole = np.floor(x * LOG2_E + HALF)
     r = x - whole * LN_2_HIGH - whole * LN_2_LOW
     p = ((((P5 * r + P4) * r + P3) * r + P2) * r + P1) * r + P0
-    return (p * r * r + r + ONE) * _float_of_bits(i4((i4(whole) + EXPONENT_BIAS) << MANTISSA_BITS))
+    return (p * r * r + r + ONE) * i4((i4(whole) + EXPONENT_BIAS) << MANTISSA_BITS).view(f4)
 
 
 _exp = _compiled(_exp, inline="always")
@@ -99,36 +86,27 @@ def _step_forward(
 step_forward = _compiled(_step_forward)
 
 
-def _step_backward(
-    gates: Floats, before: Floats, bent: Floats, from_above: Floats, d_state: Floats, d_cell: Floats, d_gates: Floats
-) -> None:
-    """The gradient of one step's gates before their sigmoid or tanh.
+def _step_backward(gates: Floats, before: Floats, bent: Floats, d_state: Floats, d_cell: Floats) -> None:
+    """From the gradient of one step's state to that of its gates before their sigmoid or tanh.
 
-    gates, before, bent  as `step_forward` left them
-    from_above           (N, H): what the layer above asks of this step's state
-    d_state              (N, H): what the next step asks of it
-    d_cell               (N, H): of the cell after the step; left as that of the cell before it
-    d_gates              (N, 4·H): written
+    gates         (N, 4·H): as `step_forward` left them; their gradient takes their place, a pass over memory less
+    before, bent  as `step_forward` left them
+    d_state       (N, H)
+    d_cell        (N, H): of the cell after the step, without what comes through the state; left as that of the cell
+                  before it
     """
     samples, units = before.shape
     for n in range(samples):
-        row, d_row = gates[n], d_gates[n]
+        row = gates[n]
         row_i, row_f, row_g, row_o = row[:units], row[units : 2 * units], row[2 * units : 3 * units], row[3 * units :]
-        d_i, d_f, d_g, d_o = (
-            d_row[:units],
-            d_row[units : 2 * units],
-            d_row[2 * units : 3 * units],
-            d_row[3 * units :],
-        )
-        old, curved, above, next_step, d_c = before[n], bent[n], from_above[n], d_state[n], d_cell[n]
+        old, curved, d_out, d_c = before[n], bent[n], d_state[n], d_cell[n]
         for h in range(units):
             i, f, g, o, t = row_i[h], row_f[h], row_g[h], row_o[h], curved[h]
-            d_h = above[h] + next_step[h]
-            d = d_c[h] + d_h * o * (ONE - t * t)
-            d_i[h] = d * g * i * (ONE - i)
-            d_f[h] = d * old[h] * f * (ONE - f)
-            d_g[h] = d * i * (ONE - g * g)
-            d_o[h] = d_h * t * o * (ONE - o)
+            d = d_c[h] + d_out[h] * o * (ONE - t * t)
+            row_i[h] = d * g * i * (ONE - i)
+            row_f[h] = d * old[h] * f * (ONE - f)
+            row_g[h] = d * i * (ONE - g * g)
+            row_o[h] = d_out[h] * t * o * (ONE - o)
             d_c[h] = d * f
 
 

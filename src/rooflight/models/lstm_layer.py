@@ -30,66 +30,76 @@ def last_state(embedding: nn.Embedding, lstm: nn.LSTM, words: Tensor) -> Tensor:
     returns          (N, H)
     """
     different, rows = torch.unique(words.t(), return_inverse=True)  # rows: (T, N)
-    states: Tensor = _layer(lstm, 0, embedding(different), rows)
-    for layer in range(1, lstm.num_layers):
-        states = _layer(lstm, layer, states, None)
-    return states[-1]
+    states = embedding(different)
+    for layer in range(lstm.num_layers):
+        top = layer + 1 == lstm.num_layers
+        states = _layer(lstm, layer, states, rows if layer == 0 else None, last_only=top)
+    return states
 
 
-def _layer(lstm: nn.LSTM, layer: int, inputs: Tensor, rows: Tensor | None) -> Tensor:
+def _layer(lstm: nn.LSTM, layer: int, inputs: Tensor, rows: Tensor | None, *, last_only: bool) -> Tensor:
     weights = [getattr(lstm, f"{name}_l{layer}") for name in ("weight_ih", "bias_ih", "bias_hh", "weight_hh")]
     input_weight, input_bias, state_bias, state_weight = weights
     shares = F.linear(inputs, input_weight, input_bias + state_bias)
-    states: Tensor = _Recurrence.apply(shares, rows, state_weight)
+    states: Tensor = _Recurrence.apply(shares, rows, state_weight, last_only)
     return states
 
 
 class _Recurrence(torch.autograd.Function):
-    """All steps of a layer from the inputs' shares of the gates: (T, N, 4·H), or one row for each row number (T, N)."""
+    """All steps of a layer from the inputs' shares of the gates: (T, N, 4·H), or one row for each row number (T, N).
+
+    returns  the states (T, N, H), or the last one (N, H)
+    """
 
     @staticmethod
-    def forward(ctx: Any, shares: Tensor, rows: Tensor | None, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, shares: Tensor, rows: Tensor | None, weight: Tensor, last_only: bool) -> Tensor:
         from rooflight.models.lstm_kernels import step_forward
 
         width, units = weight.shape
-        flat = shares.reshape(-1, width).contiguous()
         steps, samples = shares.shape[:2] if rows is None else rows.shape
         places = torch.arange(steps * samples).view(steps, samples) if rows is None else rows.contiguous()
+        flat = shares.detach().reshape(-1, width).contiguous().numpy()
         gates = shares.new_empty(steps, samples, width)
         cells = shares.new_empty(steps + 1, samples, units)
         bent, states = (shares.new_empty(steps, samples, units) for _ in range(2))
         gates[0].zero_()  # the product of the first state, which is zero
         cells[0].zero_()
-        arrays = [tensor.detach().numpy() for tensor in (gates, places, cells, bent, states)]
-        for step, (gate, place, before, curved, state) in enumerate(zip(*arrays, strict=False)):
+        gate, place, cell, curved, state = (tensor.numpy() for tensor in (gates, places, cells, bent, states))
+        for step in range(steps):
             if step:
                 torch.mm(states[step - 1], weight.t(), out=gates[step])
-            step_forward(gate, flat.numpy(), place, before, arrays[2][step + 1], curved, state)
-        ctx.save_for_backward(gates, cells, bent, states, weight, places)
-        ctx.shares_shape, ctx.has_rows = shares.shape, rows is not None
-        return states
+            step_forward(gate[step], flat, place[step], cell[step], cell[step + 1], curved[step], state[step])
+        ctx.save_for_backward(weight, places)
+        ctx.kept = gates, cells, bent, states
+        ctx.shares_shape, ctx.has_rows, ctx.last_only = shares.shape, rows is not None, last_only
+        return states[-1].clone() if last_only else states
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         from rooflight.models.lstm_kernels import add_rows, step_backward
 
-        gates, cells, bent, states, weight, places = ctx.saved_tensors
+        weight, places = ctx.saved_tensors
+        if ctx.kept is None:
+            raise RuntimeError("this step's gradients were taken already; its gates have become them")
+        gates, cells, bent, states = ctx.kept
+        ctx.kept = None
         steps, samples, units = states.shape
         # (K, N) in memory, read as (N, K): for the other order MKL takes more than twice as long at this size.
         towards_state = weight.t().contiguous().t()
-        from_above = gradients[0].contiguous()
-        d_gates = torch.empty_like(gates)
         d_state, d_cell = (states.new_zeros(samples, units) for _ in range(2))
-        arrays = [tensor.numpy() for tensor in (gates, cells, bent, from_above, d_gates)]
+        gate, cell, curved = (tensor.numpy() for tensor in (gates, cells, bent))
         for step in reversed(range(steps)):
-            gate, before, curved, above, d_gate = (array[step] for array in arrays)
-            step_backward(gate, before, curved, above, d_state.numpy(), d_cell.numpy(), d_gate)
+            if not ctx.last_only:
+                d_state += gradients[0][step]
+            elif step == steps - 1:
+                d_state += gradients[0]
+            step_backward(gate[step], cell[step], curved[step], d_state.numpy(), d_cell.numpy())
             if step:
-                torch.mm(d_gates[step], towards_state, out=d_state)
-        flat = d_gates.view(steps * samples, -1)
+                torch.mm(gates[step], towards_state, out=d_state)
+        flat = gates.view(steps * samples, -1)
         d_weight = flat[samples:].t() @ states[:-1].reshape(-1, units)
         if not ctx.has_rows:
-            return d_gates.view(ctx.shares_shape), None, d_weight
+            return gates.view(ctx.shares_shape), None, d_weight, None
         d_shares = states.new_zeros(ctx.shares_shape)
         add_rows(flat.numpy(), places.view(-1).numpy(), d_shares.numpy())
-        return d_shares, None, d_weight
+        return d_shares, None, d_weight, None

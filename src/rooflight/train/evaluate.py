@@ -10,6 +10,8 @@ from torch.utils import _pytree as pytree
 from rooflight.core.runs import Evaluation
 from rooflight.train.ranks import Alone, Autocast, Ranks
 
+MOST_CLASSES = 256  # of a confusion matrix that someone reads; a vocabulary's would hold a million counts
+
 
 @torch.inference_mode()
 def evaluate(
@@ -27,7 +29,9 @@ def evaluate(
     model.eval()
     ranks = ranks or Alone()
     device = next(model.parameters()).device
-    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+    counted = classes if classes <= MOST_CLASSES else 0
+    confusion = torch.zeros(counted * counted, dtype=torch.int64, device=device)
+    correct, count = torch.zeros((), dtype=torch.int64, device=device), 0
     loss = torch.zeros((), dtype=torch.float64, device=device)
     for images, labels in batches:
         own, of = pytree.tree_map(ranks.share, images), ranks.share(labels)
@@ -36,12 +40,16 @@ def evaluate(
         with autocast():
             scores = ranks.forward(model, own)[: len(of)]
         loss += F.cross_entropy(scores.float(), of, reduction="sum")
-        confusion += torch.bincount(of * classes + scores.argmax(1), minlength=classes * classes)
-    confusion, loss = ranks.total(confusion), ranks.total(loss)
-    matrix = confusion.view(classes, classes).cpu()
-    count = int(matrix.sum())
+        found = scores.argmax(1)
+        correct += (found == of).sum()
+        count += len(of)
+        if counted:
+            confusion += torch.bincount(of * classes + found, minlength=classes * classes)
+    confusion, loss, correct = ranks.total(confusion), ranks.total(loss), ranks.total(correct)
+    count = ranks.total(count)
+    matrix = confusion.view(counted, counted).cpu()
     return Evaluation(
-        accuracy=int(matrix.diagonal().sum()) / count,
+        accuracy=int(correct) / count,
         loss=float(loss) / count,
         count=count,
         confusion=tuple(tuple(row) for row in matrix.tolist()),

@@ -57,7 +57,8 @@ class Graphed:
         self.targets.copy_(targets)
         self.step.reseed(state)  # a graph reads its generator's seed when it is replayed
         # What is read later must not be what the next replay writes.
-        done = Done(*(value.clone() if isinstance(value, Tensor) else value for value in self.replay()))
+        found = self.replay()
+        done = Done(loss=found.loss.clone(), weight=found.weight, correct=found.correct.clone())
         if state.ema:
             state.ema.update(state.place.step + 1)
         return done

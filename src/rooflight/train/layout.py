@@ -15,9 +15,14 @@ def prepare(
 
     Channels last is what cuDNN's Tensor Core kernels and oneDNN's fast ones read. On a CPU in float32, a model that
     keeps its convolutions in `features` trains them on tensors in oneDNN's own layout: pooling then is oneDNN's too,
-    without an int64 index for every output and without a pass that clears the gradient.
+    without an int64 index for every output and without a pass that clears the gradient. A model that has no
+    convolutions says itself how it is best run: it has a method `prepare_for(device, dtype) -> str`.
     """
     # torch's stubs do not know that .to takes a memory format.
+    prepare_for = getattr(model, "prepare_for", None)
+    if prepare_for is not None:
+        model = model.to(device)
+        return model, prepare_for(device, dtype)
     model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     features = getattr(model, "features", None)
     if (

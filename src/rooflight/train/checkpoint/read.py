@@ -49,9 +49,13 @@ def read_state(run: Path, *, notify: Notify = lambda sentence: None) -> Resumabl
     if not list_folders(run):
         return None
     folder, checkpoint, tensors, skipped = _newest(run, (MODEL, TRAINING), notify)
-    model, found = tensors[MODEL], tensors[TRAINING]
-    found |= {name: model[of] for name, of in checkpoint.same.items()}
-    return Resumable(folder=folder, checkpoint=checkpoint, tensors=found, skipped=skipped)
+    return Resumable(folder=folder, checkpoint=checkpoint, tensors=_joined(checkpoint, tensors), skipped=skipped)
+
+
+def read_folder(folder: Path) -> Resumable:
+    """One checkpoint. Raises DataError if it is not whole."""
+    checkpoint, tensors = _read(folder, (MODEL, TRAINING))
+    return Resumable(folder=folder, checkpoint=checkpoint, tensors=_joined(checkpoint, tensors), skipped=0)
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], *, source: Path) -> None:
@@ -61,6 +65,11 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], *, source: Path) ->
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"the weights of {source} do not fit the model that it names: {reason}") from None
+
+
+def _joined(checkpoint: Checkpoint, tensors: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The run's tensors, of which those that are the weights' too are stored once."""
+    return tensors[TRAINING] | {name: tensors[MODEL][of] for name, of in checkpoint.same.items()}
 
 
 def _newest(
