@@ -80,7 +80,7 @@ class WriterRow:
     rounds: int
     tokens_per_second: float
     rooflight_ratio: float
-    same_tokens: bool | None  # None: another function
+    same_tokens: bool | None  # None: another function, or drawn at random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +206,7 @@ def _public(arguments: Sequence[str]) -> list[str]:
 
 
 def _tables(rows: Sequence[WriterRow]) -> list[Table]:
-    answers = {True: "yes", False: "NO", None: "another function"}
+    answers = {True: "yes", False: "NO", None: "not compared"}
     columns = ("writer", "tokens/s", "Rooflight is", "same tokens")
     return [
         Table(
