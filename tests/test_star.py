@@ -44,7 +44,7 @@ OUTSIDE = {  # room → third-party packages it may import at all
     "estimate": {"numpy"},
     "bench": {"torch", "torchvision", "numpy", "keras", "mlperf_loadgen", "triton"},
     "data": {"torch", "torchvision", "numpy", "PIL", "pyarrow", "numba", "triton", "simplejpeg", "torchcodec", "av"},
-    "models": {"torch", "torchvision", "timm", "transformers", "keras", "numba", "numpy"},
+    "models": {"torch", "torchvision", "timm", "transformers", "keras", "safetensors", "numba", "numpy"},
     "train": {"torch", "numpy", "safetensors", "torchao"},
     "deploy": {"torch", "numpy", "onnx", "onnxscript", "onnxruntime", "numba"},
     "report": set(),

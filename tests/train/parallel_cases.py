@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from rooflight.core.training import TrainConfig
@@ -171,7 +172,9 @@ def main(form: str, out: Path) -> None:
     for name in CASES:
         if not (name == "float16" and parallel.tensor > 1):  # PyTorch's loss scaler takes no mixture of DTensors
             results[name] = run_case(name, Together(world))
-    saved = copy.deepcopy(results["micro"])
+    told = [copy.deepcopy(results["micro"])]
+    dist.broadcast_object_list(told)  # as a file that all ranks read
+    saved: Any = told[0]
     ranks = Together(world)
     longer = replace(BASE, epochs=3, micro_batch=7)
     results["resumed"] = train(longer, ranks, resume=(saved["tensors"], saved["document"]))

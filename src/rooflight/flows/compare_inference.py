@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rooflight.core.runs import Checkpoint
@@ -33,7 +34,8 @@ def compare_inference(
     roof, why = calibrated_roof(device, detect(), ("float32",), None)
     if roof is None:
         return (), f"No prediction to compare with ({why}): rooflight bench calibrate, once, makes it possible."
-    workload = workload_of(checkpoint.model, task="infer", batch=len(batch), dtype="float32")
+    asked = workload_of(checkpoint.model, task="infer", batch=len(batch), dtype="float32")
+    workload = replace(asked, input_shape=tuple(batch.shape[1:]))
     _, predicted = predict_step(workload, roof, device, classes=len(checkpoint.classes))
     name = f"a batch of {len(batch)} through the model"
     measured = _seconds(model, batch)

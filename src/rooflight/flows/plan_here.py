@@ -86,8 +86,8 @@ def predict_step(
     from rooflight.models.registry import find_model
     from rooflight.models.resolve import resolve
 
-    entry = find_model(workload.model)
-    recipe = replace(resolve(workload.model), build=lambda: entry.build(classes or entry.classes))
+    entry = find_model(workload.model, workload.input_shape)
+    recipe = replace(resolve(workload.model, workload.input_shape), build=lambda: entry.build(classes or entry.classes))
     return predict_recipe(recipe, workload, roof, device)
 
 

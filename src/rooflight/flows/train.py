@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from rooflight.train.events import EventWriter
     from rooflight.train.loop import EpochBatches
     from rooflight.train.loss import Loss
+    from rooflight.train.optimizer import Group
     from rooflight.train.ranks import Ranks
     from rooflight.train.state import Place, TrainState
     from rooflight.train.step import Done
@@ -72,6 +73,7 @@ class Ready:
     data: TrainData
     model: nn.Module  # in the ranks' form
     parameters: int  # of the whole model
+    groups: Sequence[Group] | None  # parameters with their learning rates; None: all with config.lr
     loss: Loss
     traced: Trace | None  # of a step on one device
     ranks: Ranks
@@ -102,7 +104,7 @@ def train(
             return _go_on(run, config, ranks, roof, console, observe, compare)
         if ranks.is_main:
             refuse_taken(run)
-        ready = make_ready(config, ranks, roof, console)
+        ready = make_ready(config, run, ranks, roof, console)
         if not ranks.is_main:
             return take_part(ready)
         with new_folder(run, keep=lambda: has_whole_checkpoint(run)), hold(run):
@@ -148,7 +150,7 @@ def _go_on(
             console.say(line)
         found = read_state(run, notify=console.say)
         same_checkpoint(ranks, found)
-        ready = make_ready(config, ranks, roof, console, resumed=True)
+        ready = make_ready(config, run, ranks, roof, console, resumed=True)
         if not ranks.is_main:
             return take_part(ready, found)
         go_on_from(run, found, ready.data.info, console)
@@ -157,7 +159,7 @@ def _go_on(
 
 
 def make_ready(
-    config: TrainConfig, ranks: Ranks, roof: GpuSpec | None, console: Console, *, resumed: bool = False
+    config: TrainConfig, run: Path, ranks: Ranks, roof: GpuSpec | None, console: Console, *, resumed: bool = False
 ) -> Ready:
     """Data, model and every automatic choice; `resumed`: the choices were made when the run began."""
     family = family_of(config)
@@ -168,6 +170,8 @@ def make_ready(
     set_kernels(config)
     data = family.prepare(found, config, setting)
     model, why_layout = ready_model(config, data.reads, setting)
+    if data.stages:
+        data.stages.begin(model, run, console)
     loss = loss_of(config, data, setting)
     traced = trace_or_none(config, data, setting, loss)
     tuned: tuple[str, ...] = ()
@@ -188,6 +192,7 @@ def make_ready(
         data=data,
         model=model,
         parameters=parameters,
+        groups=data.stages.groups(model) if data.stages else None,
         loss=loss,
         traced=traced,
         ranks=ranks,
@@ -226,13 +231,19 @@ def _train(
         mfu=yardstick.mfu(result.samples_per_second),
         memory_share=yardstick.memory_share(result.samples_per_second),
     )
-    batch = next(iter(ready.data.batches.epoch(1)))
-    result = replace(result, comparisons=compare_step(result, setting, ready.model, batch, roof, ready.traced))
+    if ready.data.stages:
+        comparisons = ready.data.stages.compare(result, roof)
+    else:
+        batch = next(iter(ready.data.batches.epoch(1)))
+        comparisons = compare_step(result, setting, ready.model, batch, roof, ready.traced)
+    result = replace(result, comparisons=comparisons)
     write_file(run / "result.json", to_json(result))
     return _report(result, run)
 
 
 def _report(result: TrainResult, run: Path) -> Report:
+    if not result.comparisons:
+        return Report(answer=result, tables=_tables(result)[:1], notes=(f"run folder: {run}",))
     return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
 
 
@@ -332,6 +343,7 @@ def _fit(
             validation=data.validation,
             ranks=ready.ranks,
             resume=(found.tensors, found.checkpoint.state) if found else None,
+            groups=ready.groups,
             hooks=Hooks(
                 on_step=step_done,
                 on_epoch=epoch_done,
@@ -341,6 +353,9 @@ def _fit(
             ),
         )
         step_seconds = watcher.step_seconds() or measured.step_seconds
+    evaluation, finished = measured.evaluation, tuple[str, ...]()
+    if data.stages and ready.ranks.world_size == 1:
+        evaluation, finished = data.stages.finish(model, evaluation)
     device = device_name(setting.device, setting.machine)
     return TrainResult(
         run=str(run),
@@ -349,14 +364,14 @@ def _fit(
         preprocessing=data.reads.preprocessing,
         device=device,
         dtype=setting.precision,
-        reasons=setting.reasons,
+        reasons=(*setting.reasons, *finished),
         parameters=ready.parameters,
         steps=measured.steps,
         samples_per_second=measured.samples_per_second,
         step_seconds=step_seconds,
         epoch_step_seconds=measured.step_seconds,
         first_step_seconds=measured.first_step_seconds,
-        evaluation=measured.evaluation,
+        evaluation=evaluation,
         epochs=measured.records,
         environment=environment(device, threads=torch.get_num_threads(), settings=setting.settings),
     )
@@ -406,7 +421,8 @@ def _tables(result: TrainResult) -> tuple[Table, ...]:
         rows = (("test perplexity", f"{math.exp(min(found.loss, LARGEST_LOSS)):.1f} on held-out text"), *rows)
     if result.data.bad:
         rows += (("left out", describe_bad(result.data)),)
-    return Table(columns=("result", ""), rows=rows), comparison_table(result.comparisons)
+    tables = [Table(columns=("result", ""), rows=rows)]
+    return (*tables, *([comparison_table(result.comparisons)] if result.comparisons else ()))
 
 
 def _epoch_step(result: TrainResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -45,6 +46,8 @@ def open_ranks(config: TrainConfig) -> Iterator[tuple[TrainConfig, Ranks]]:
     from rooflight.train.parallel.together import Together
     from rooflight.train.parallel.world import World
 
+    if config.find_lr:
+        raise ConfigError("--find-lr is for one process. Try it without torchrun, then --lr with what it finds.")
     device, _ = pick_device(config.device)
     if device.type == "cuda":
         device, _ = pick_device(f"cuda:{launch.local_rank}")  # a GPU for each process of this host
@@ -53,7 +56,9 @@ def open_ranks(config: TrainConfig) -> Iterator[tuple[TrainConfig, Ranks]]:
             "--compile graphs is for one process: ranks agree on the host in every step. Try --compile on."
         )
     world = World(launch, form, device, timeout_seconds=config.peer_timeout)
-    with world.watched():
+    with world.watched(), warnings.catch_warnings():
+        # A weight of one channel is channels last and not, and DDP remarks on it.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         # Compiling is not tried out: ranks that measure for themselves may choose differently.
         compile_ = "off" if config.compile == "auto" else config.compile
         yield replace(config, device=str(device), compile=compile_), Together(world, reasons=(why,))
@@ -136,6 +141,7 @@ def take_part(ready: Ready, found: Resumable | None = None) -> Report:
         classes=len(ready.data.reads.classes),
         loss=ready.loss,
         validation=ready.data.validation,
+        groups=ready.groups,
         ranks=ready.ranks,
         resume=(found.tensors, found.checkpoint.state) if found else None,
         hooks=Hooks(on_save=give_parts),

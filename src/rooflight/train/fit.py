@@ -87,7 +87,7 @@ def fit(
     graphs = config.compile == "graphs"
     if config.compile == "on":
         model.compile()  # in place: its state dict keeps its names
-    state = build_state(model, config, dtype=dtype, groups=groups, capturable=graphs, ranks=ranks)
+    state = build_state(model, config, dtype=dtype, groups=groups, ranks=ranks, capturable=graphs)
     if resume:
         state.load(dict(resume[0]), dict(resume[1]))
     run = _Run(
@@ -128,8 +128,8 @@ def build_state(
     *,
     dtype: torch.dtype,
     groups: Sequence[Group] | None = None,
-    capturable: bool = False,
     ranks: Ranks | None = None,
+    capturable: bool = False,
 ) -> TrainState:
     """A run before its first step. capturable: its steps will be CUDA graphs."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -41,7 +41,7 @@ class Graphed:
         self.inputs: Any = None
         self.targets: Tensor | None = None
 
-    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int | None = None) -> Done:
+    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int) -> Done:
         """As Step does it."""
         fits = self.targets is None or self.targets.shape == targets.shape
         if self.eager_steps < WARM_UP or not fits:
@@ -63,7 +63,7 @@ class Graphed:
             state.ema.update(state.place.step + 1)
         return done
 
-    def _body(self, state: TrainState, samples: int | None) -> Done:
+    def _body(self, state: TrainState, samples: int) -> Done:
         assert self.targets is not None
         done = self.step.gradients(state, self.inputs, self.targets, samples)
         if done is None:

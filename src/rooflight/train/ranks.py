@@ -80,7 +80,7 @@ class Ranks(Protocol):
         """A gradient that is too large for float16 on one stage is too large for all."""
 
     def gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Whole tensors, of all ranks' parts, as one process has them. All ranks must call."""
+        """On the main process whole tensors, of all ranks' parts, as one process has them. All ranks must call."""
 
     def parted(self, tensors: Mapping[str, Tensor], templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Of whole tensors, what this rank has: those that `templates` names, in their form."""

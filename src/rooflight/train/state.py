@@ -81,7 +81,7 @@ class TrainState:
     def weights(self) -> dict[str, Tensor]:
         """The state dict that prediction and export use: with --patience the best so far, else the last.
 
-        Whole, of all ranks' parts: all ranks must call, and all get it.
+        Whole, of all ranks' parts, on the main process; all ranks must call.
         """
         return self.ranks.gathered(self._own_weights())
 
@@ -90,7 +90,7 @@ class TrainState:
         self.model.load_state_dict(self._own_weights())
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors of the run by name, as they are: the caller copies what it keeps. Whole: all ranks must call."""
+        """All tensors of the run by name, as they are: the caller copies what it keeps. Whole as `weights`."""
         totals = {name: self.ranks.total(getattr(self.totals, name)) for name in ("loss", "weight", "correct")}
         return self.ranks.gathered(self._parts()) | {f"totals.{name}": value for name, value in totals.items()}
 

@@ -46,21 +46,21 @@ class Step:
     statistics: RunningStatistics = field(default_factory=RunningStatistics)
     allocated: bool = False  # what the optimizer keeps, which otherwise appears in its first update
 
-    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int | None = None) -> Done:
+    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int) -> Done:
         """Forward, loss, backward of each micro-batch; then clip, update, average.
 
         Nothing of the state changes before all gradients are there: out of memory anywhere before, the micro-batch is
         halved on all ranks and the same step begins again, with the same samples, draws and random numbers.
 
-        samples  of all ranks together, where `inputs` and `targets` are a share of them
+        samples  of all ranks together; `inputs` and `targets` are this rank's share
         raises   ResourceError if not even one sample fits
         """
-        rows = self._rows(targets, samples)
         self.statistics.keep(state.model)
+        rows = -(-samples // self.ranks.replicas)  # of the largest share
         while True:
             self.reseed(state)
             # The exception is let go of before memory is released: its frames hold the failed step's tensors.
-            done = self.gradients(state, inputs, targets, samples)
+            done = self.gradients(state, inputs, targets, rows)
             if not self.ranks.agree(done is None):
                 assert done is not None
                 break
@@ -79,7 +79,7 @@ class Step:
         """Dropout's generator, from the place alone."""
         _seed(self.seed, state.place.step, self.ranks.rank, state.device)
 
-    def gradients(self, state: TrainState, inputs: Any, targets: Tensor, samples: int | None = None) -> Done | None:
+    def gradients(self, state: TrainState, inputs: Any, targets: Tensor, rows: int) -> Done | None:
         """The gradient of the global batch's mean loss; None if memory did not suffice, here or on another rank."""
         try:
             if not self.allocated and not state.place.step:
@@ -98,7 +98,7 @@ class Step:
                 correct.add_(count_correct(scores.detach(), of))
                 return state.scaler.scale(part * (self.ranks.replicas / weight))
 
-            parts = _micro_batches(inputs, targets, self.ranks.parts(self._rows(targets, samples), self.micro_batch))
+            parts = _micro_batches(inputs, targets, self.ranks.parts(rows, self.micro_batch))
             self.ranks.backward(state.model, parts, measure, self.autocast)
             return Done(loss=self.ranks.last_stage(loss), weight=own, correct=self.ranks.last_stage(correct))
         except Exception as error:
@@ -116,10 +116,6 @@ class Step:
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
-
-    def _rows(self, targets: Tensor, samples: int | None) -> int:
-        """Samples of the largest share."""
-        return len(targets) if samples is None else -(-samples // self.ranks.replicas)
 
     def _halve(self, rows: int) -> None:
         now = -(-rows // self.ranks.parts(rows, self.micro_batch))

@@ -15,7 +15,7 @@ from rooflight.core.errors import PeerError
 from rooflight.train.memory import is_out_of_memory, release
 from rooflight.train.optimizer import by_mesh
 from rooflight.train.parallel.carry import Values, carried, carry_model, on_meta, part, whole
-from rooflight.train.parallel.graph import cut, linear_pairs
+from rooflight.train.parallel.graph import Pair, cut, linear_pairs
 from rooflight.train.parallel.pipeline import InAutocast, Pipeline
 from rooflight.train.parallel.world import World, is_connection_error
 from rooflight.train.parallel.wrap import normalisation, replicate, shard_states, split_products
@@ -33,6 +33,7 @@ class Together:
         self.reasons = reasons
         self._ddp: DistributedDataParallel | None = None
         self._pipeline: Pipeline | None = None
+        self._pairs: tuple[Pair, ...] = ()
         self._blueprint: nn.Module
         self._parameters: dict[str, nn.Parameter]
 
@@ -68,7 +69,8 @@ class Together:
             model = stages[self._stage]
             sizes = ", ".join(f"{sum(p.numel() for p in stage.parameters()):,}" for stage in stages)
             reasons.append(f"pipeline: {len(stages)} stages of {sizes} parameters, cut at equal shares of the FLOPs")
-        self._pairs = linear_pairs(model) if self.form.tensor > 1 else ()
+        if self.form.tensor > 1:
+            self._pairs = linear_pairs(model)
         self._blueprint = on_meta(model)
         split = self._form(model)
         if split:
@@ -195,13 +197,21 @@ class Together:
             dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self._pipeline.group)
 
     def gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Whole tensors of all stages, on every rank; every rank must call. Names are those of one process."""
-        found = {name: whole(value) for name, value in tensors.items()}
+        """On the main process whole tensors of all stages, named as one process names them; every rank must call."""
+        found = {}
+        for name, value in tensors.items():
+            full = whole(value)
+            if full is value:
+                found[name] = value
+            elif self.is_main:
+                found[name] = full.cpu()  # one after another: all of a model that is kept in parts may not fit
         if not self._pipeline:
             return found
-        parts: list[Any] = [None] * self._pipeline.count
-        dist.all_gather_object(parts, {name: value.cpu() for name, value in found.items()}, self._pipeline.group)
-        return {name: value for part_ in parts for name, value in part_.items()}
+        group = self._pipeline.group
+        stages: list[Any] | None = [None] * self.stages if self._stage == 0 else None
+        own = {name: value.cpu() for name, value in found.items()}
+        dist.gather_object(own, stages, dist.get_global_rank(group, 0), group)
+        return {name: value for stage in stages or [own] for name, value in stage.items()}
 
     def parted(self, tensors: Mapping[str, Tensor], templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """This rank's part of whole tensors, in the form of `templates`; what has none is not this rank's."""

@@ -19,6 +19,7 @@ from rooflight.core.parallel import Parallel
 from rooflight.train.parallel.launch import Launch
 
 ANSWER_SECONDS = 5.0  # that those who are left wait for each other's sign
+OPEN_FILES = "/proc/self/fd"  # Linux's
 # What gloo and NCCL say when a peer closed its connection, went silent or was cut off.
 CONNECTION_WORDS = ("gloo", "closed by peer", "Connection reset", "NCCL", "timed out", "Timed out", "Broken pipe")
 
@@ -78,7 +79,7 @@ class World:
 
     def announce(self) -> None:
         """Say that this rank could not finish the step, before its connections close."""
-        self.store.set(f"failed/{self.generation}", str(self.launch.rank))
+        self.store.add(f"failed/{self.generation}", 1)  # unlike a set, it waits until the store has it
 
     def announced(self) -> bool:
         """Has any rank said so?"""
@@ -158,9 +159,9 @@ def is_connection_error(error: BaseException) -> bool:
 def _sockets() -> set[tuple[int, str]]:
     """(number, name) of each open socket of this process; the name keeps a number that was used again apart."""
     found = set()
-    for number in os.listdir("/proc/self/fd"):
+    for number in os.listdir(OPEN_FILES) if os.path.isdir(OPEN_FILES) else ():
         with suppress(OSError):
-            name = os.readlink(f"/proc/self/fd/{number}")
+            name = os.readlink(f"{OPEN_FILES}/{number}")
             if name.startswith("socket:"):
                 found.add((int(number), name))
     return found

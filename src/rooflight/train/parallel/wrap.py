@@ -21,7 +21,6 @@ def replicate(model: nn.Module, group: dist.ProcessGroup, device: torch.device) 
         device_ids=[device] if device.type == "cuda" else None,
         process_group=group,
         gradient_as_bucket_view=True,
-        broadcast_buffers=False,  # evaluation and checkpoints take rank 0's
     )
 
 
