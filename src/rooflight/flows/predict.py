@@ -64,13 +64,14 @@ def predict(
             raise ConfigError(f"--{name} {value}: it must be 1 or more.")
     where, _ = pick_device(device)
     model, checkpoint = load_run(run, where)
+    preprocessing = checkpoint.pixels
     files = find_images(inputs)
     found: list[Prediction] = []
     skipped: list[Skipped] = []
     with torch.inference_mode(), console.bar("predict", len(files), "images") as advance:
         for start in range(0, len(files), batch):
             some = files[start : start + batch]
-            read, broken = read_images(some, checkpoint.pixels)
+            read, broken = read_images(some, preprocessing)
             skipped += broken
             if read:
                 pixels = torch.cat([tensor for _, tensor in read]).to(where)
