@@ -45,6 +45,8 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["cnn", "--gpu", "4060 ti"], "can be GeForce RTX 4060 Ti"),
         (["cnn", "--batch", "0"], "--batch 0: it must be 1 or more"),
         (["cnn", "--batch", "many"], "many"),
+        (["cnn", "--page", "x.txt"], "--page x.txt: a page is HTML. Try --page x.html"),
+        (["cnn", "--task", "infer", "--optimizer", "adam"], "--optimizer adam is for training"),
         (["cnn", "--gpus", "0"], "--gpus 0: it must be 1 or more"),
         (["cnn", "--gpu", "RTX 2080 Ti", "--dtype", "bfloat16"], "does not compute in bfloat16; it does in float16"),
         (["cnn", "--dtype", "int3"], "int3"),
@@ -55,7 +57,7 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["cnn", "--compare", "T4"], "--compare"),
         (["cnn", "--compare", "T4", "T4"], "two different GPUs"),
         (
-            ["cnn", "--gpu", "T4", "--scaling", "1..2", "--page", "x.html"],
+            ["cnn", "--gpu", "T4", "--scaling", "1..2", "--trace-only"],
             "--scaling has an answer of its own",
         ),
         (["torchvision:vgg11", "--image-size", "7", "--gpu", "T4"], "does not run on input (3, 7, 7) at batch 64"),

@@ -11,7 +11,7 @@ from rooflight.core.codec import to_json
 from rooflight.core.errors import ConfigError
 from rooflight.core.parallel import Parallel
 from rooflight.core.plans import Plan, PlanConfig, ScalingPlan
-from rooflight.core.tables import Report, text
+from rooflight.core.tables import Report, table_text, text
 from rooflight.core.types import Trace
 from rooflight.estimate.affine import family
 from rooflight.estimate.scaling import Search
@@ -181,3 +181,18 @@ def test_what_waits_for_the_host_is_not_said_to_wait_for_memory_or_the_network(s
     assert isinstance(scaled, ScalingPlan)
     bounds = [alone.estimates[0].bound_by, shared.estimates[0].bound_by, scaled.curves[0].strong[0].limited_by]
     assert bounds == ["launch"] * 3
+
+
+def test_the_curves_are_a_page_too(saved: str, tmp_path: Path) -> None:
+    page = tmp_path / "curves.html"
+    report = plan(PlanConfig(model=saved, gpu=(H100,), scaling="1..4", batch=8), page=page)
+    assert isinstance(report.answer, ScalingPlan)
+    written = page.read_text(encoding="utf-8")
+    assert written.count("<svg") == 2
+    assert all(f"{point.gpus} GPUs: " in written for point in report.answer.curves[0].weak)
+    assert any(str(page) in note for note in report.notes)
+
+
+def test_no_line_of_the_tables_is_wider_than_a_page(saved: str) -> None:
+    report = of(saved, scaling="1..1024", batch=8)
+    assert max(len(line) for table in report.tables for line in table_text(table).splitlines()) <= 100

@@ -204,6 +204,8 @@ def test_a_dtype_gains_what_the_estimate_says_of_the_step() -> None:
     waiting = found(replace(STEP, data_seconds=0.0148), dtypes=("float32", "bfloat16"))
     assert waiting["--dtype bfloat16"].predicted_gain == pytest.approx(2 / (1 + 4.2 / 7.4))
     assert "--dtype bfloat16" not in found(STEP)  # this device would emulate it
+    slower = found(STEP, config=replace(CONFIG, dtype="bfloat16"), dtypes=("float32", "bfloat16"))
+    assert "--dtype float32" not in slower
 
 
 def test_a_larger_batch_is_suggested_as_far_as_it_fits() -> None:
@@ -241,6 +243,10 @@ def test_the_host_is_taken_out_by_graphs_on_a_gpu_and_perhaps_by_compiling_on_a_
     idle = replace(STEP, launch_seconds=0.0074)
     on_cpu = changes(CONFIG, idle, predict(CONFIG), predict, dtypes=(), device="cpu", workers=None, cores=2)
     assert ("--compile on", None) in [(trial.change.flags, trial.change.predicted_gain) for trial in on_cpu]
+    trials = changes(
+        CONFIG, idle, predict(CONFIG), predict, dtypes=(), device="cpu", workers=None, cores=2, recurrent=True
+    )
+    assert "--compile on" not in [trial.change.flags for trial in trials]  # it would take recurrent layers apart
     on_gpu = changes(CONFIG, idle, predict(CONFIG), predict, dtypes=(), device="cuda", workers=None, cores=2)
     assert on_gpu[0].change.flags == "--compile graphs"
     assert on_gpu[0].change.predicted_gain == pytest.approx(2.0)

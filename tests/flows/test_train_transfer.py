@@ -138,7 +138,7 @@ def weights_after(config: TrainConfig, folder: Path, *, stop: int = 0, go_on: bo
         data = family.prepare(found, config, setting)
         model, _ = prepare(build_model(config, data.reads, fresh=True), setting.device, setting.dtype)
         assert data.stages is not None
-        data.stages.begin(model, folder / "run", Silent(), epoch=resume[1]["place"]["epoch"] if resume else 1)
+        data.stages.begin(model, folder / "run", Silent())
         saved: list[Any] = []
 
         def save(state: TrainState, saved: list[Any] = saved) -> None:

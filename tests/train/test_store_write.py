@@ -1,13 +1,16 @@
 """What is written comes back to the bit, and an end at any moment leaves a whole checkpoint."""
 
+import contextlib
 import errno
+import multiprocessing
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,7 @@ from rooflight.train.checkpoint.read import load_weights, read_checkpoint, read_
 from rooflight.train.checkpoint.tensors import DTYPES, to_host, write_tensors
 from rooflight.train.checkpoint.write import take_snapshot, write_checkpoint
 from rooflight.train.layout import prepare
-from tests.train.stored import document, saved, tensors
+from tests.train.stored import document, saved, snapshot, tensors
 
 ODD: dict[str, Callable[[], Tensor]] = {
     "no element": lambda: torch.empty(0, 3),
@@ -196,32 +199,35 @@ def test_a_disk_that_reads_back_other_bits_is_found_out(tmp_path: Path, monkeypa
     assert read_checkpoint(tmp_path)[0].step == 1
 
 
-SAVES_FOR_EVER = """
-import sys
-from itertools import count
-from pathlib import Path
-from rooflight.train.checkpoint.write import write_checkpoint
-from tests.train.stored import snapshot
-for step in count(int(sys.argv[2])):
-    write_checkpoint(snapshot(step, 20_000), Path(sys.argv[1]), keep=2)
-    print(step, flush=True)
-"""
+def save_for_ever(run: Path, first: int, told: Connection) -> None:
+    for step in count(first):
+        write_checkpoint(snapshot(step, 20_000), run, keep=2)
+        told.send(step)
 
 
 def test_a_kill_at_any_moment_of_a_save_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     """SIGKILL, again and again, at random moments of a process that does nothing but save."""
-    generator, step = random.Random(0), 1
-    for _ in range(12):
-        command = [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path), str(step)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            told = [int(process.stdout.readline())]
-            time.sleep(generator.uniform(0, 0.1))
-            process.send_signal(signal.SIGKILL)
-            told += [int(line) for line in process.stdout]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.train.stored"])
+    generator, step, cut_off = random.Random(0), 1, 0
+    for _ in range(25):
+        told, sends = context.Pipe(duplex=False)
+        process = context.Process(target=save_for_ever, args=(tmp_path, step, sends))
+        process.start()
+        sends.close()
+        last = told.recv()
+        time.sleep(generator.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        with contextlib.suppress(EOFError):
+            while True:
+                last = told.recv()
+        told.close()
         skipped: list[str] = []
         checkpoint, weights = read_checkpoint(tmp_path, notify=skipped.append)
         assert skipped == []
-        assert checkpoint.step >= told[-1]  # what was said to be saved is there
+        assert checkpoint.step >= last  # what was said to be saved is there
         assert weights["one"].tolist() == [float(checkpoint.step)] * 20_000
+        cut_off += bool(list((tmp_path / "checkpoints").glob(".step-*")))
         step = checkpoint.step + 1
+    assert cut_off >= 5  # kills that came within a save

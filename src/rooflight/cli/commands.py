@@ -11,7 +11,7 @@ from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
 from rooflight.core.plans import PlanConfig
 from rooflight.core.tables import Report
-from rooflight.core.training import TrainConfig
+from rooflight.core.training import TOPICS, TrainConfig
 
 Json = Annotated[
     bool, Parameter(name="--json", negative="", help="print one JSON document on stdout and nothing else there")
@@ -96,8 +96,8 @@ def plan(
     config = resolve_config(PlanConfig, given, None)
     if page is not None and (trace_only or compare is not None):
         raise ConfigError("--page shows a whole plan: leave out --trace-only and --compare, or --page.")
-    if config.scaling is not None and (page is not None or trace_only or compare is not None):
-        raise ConfigError("--scaling has an answer of its own: leave it out, or --page, --trace-only and --compare.")
+    if config.scaling is not None and (trace_only or compare is not None):
+        raise ConfigError("--scaling has an answer of its own: leave it out, or --trace-only and --compare.")
     if trace_only:
         from rooflight.flows.plan import plan_trace
 
@@ -111,7 +111,7 @@ def plan(
     return flow(config, page=page, console=console())
 
 
-@with_fields(TrainConfig, positional="model")
+@with_fields(TrainConfig, positional="model", topics=TOPICS)
 def train(
     given: dict[str, Any],
     *,
@@ -143,7 +143,7 @@ def train(
     return answer if prints_here() else None
 
 
-@with_fields(TrainConfig, positional="model")
+@with_fields(TrainConfig, positional="model", topics=TOPICS)
 def prove(
     given: dict[str, Any],
     *,

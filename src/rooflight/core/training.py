@@ -28,6 +28,25 @@ LEAST = {
     "tensor": 1,
     "pipeline": 1,
 }
+# Headings of --help, and their settings.
+TEXT = ("cell", "layers", "units", "words", "length", "level")
+TRANSFER = ("weights", "head", "fine_tune", "fine_tune_lr", "views")
+TOPICS: dict[str, tuple[str, ...]] = {
+    "What to train": ("model", "data", "data_dir", "epochs", "batch"),
+    "How it learns": (
+        "lr", "optimizer", "weight_decay", "momentum", "schedule", "warm_up", "clip", "label_smoothing",
+        "class_weights", "ema", "find_lr",
+    ),
+    "When it stops": ("validation", "patience", "spike"),
+    "Images": (
+        "image_size", "shift", "flip", "augment", "augmentation", "max_bad", "storage", "workers", "decode",
+    ),
+    "How it is computed": ("dtype", "micro_batch", "compile", "deterministic", "device", "seed"),
+    "What it keeps": ("checkpoint_every", "keep", "log_every"),
+    "lstm": TEXT,
+    "transfer:…": TRANSFER,
+    "Many GPUs, with torchrun": ("parallel", "tensor", "pipeline", "peer_timeout"),
+}  # fmt: skip
 NOT_NEGATIVE = ("weight_decay", "momentum", "clip", "spike")
 POSITIVE = ("lr", "fine_tune_lr", "peer_timeout")
 

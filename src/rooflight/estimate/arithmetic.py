@@ -25,6 +25,9 @@ LATER_TARGETS = ("9.0", "10.0", "10.3")
 PRODUCT_KINDS = ("convolution", "matmul", "attention", "recurrent")
 
 
+FEW_QUERIES, KEYS_OF_A_PART = 16, 128  # of attention: rows of a matrix instruction; keys of heads of 65 to 128
+
+
 def depthwise(table: OpTable) -> Mask:
     """Convolutions with one filter per group and channel: they run on the ordinary lanes."""
     single: Mask = table.kind("convolution") & (table.batch > 1) & (table.columns <= 2) & (table.depth <= 128)
@@ -196,9 +199,17 @@ def _halvings(table: OpTable) -> Array:
 
 
 def _busy_units(table: OpTable, gpu: Device) -> Array:
-    """Share of the units that have work in attention: a block takes 128 queries of one head."""
+    """Share of the units that have work in attention: a block takes 128 queries of one head.
+
+    Of fewer queries than a matrix instruction takes, as when a token is generated, a block takes up to 64, and the
+    blocks share the keys out among them.
+    source  Dao et al., flash-attention 2, flash_fwd_launch_template.h, run_mha_fwd_splitkv_dispatch (recalled)
+    """
     rows = np.maximum(table.rows, 1.0)
-    blocks = table.batch * np.ceil(rows / 128)
-    used = rows / (128 * np.ceil(rows / 128))
+    few = rows < FEW_QUERIES
+    tile = np.where(few, 64.0, 128.0)
+    parts = np.where(few, np.ceil(np.maximum(table.columns, 1.0) / KEYS_OF_A_PART), 1.0)
+    blocks = table.batch * np.ceil(rows / tile) * parts
+    used = rows / (tile * np.ceil(rows / tile))
     busy: Array = used * blocks / (gpu.units * np.ceil(np.maximum(blocks, 1.0) / gpu.units))
     return busy

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rooflight.core.console import Console
+from rooflight.core.errors import ConfigError
 from rooflight.core.runs import BadSample, DataInfo, Evaluation, Preprocessing, TextInput, TrainResult
-from rooflight.core.training import TrainConfig
+from rooflight.core.training import TEXT, TrainConfig
+from rooflight.core.training import TRANSFER as TRANSFER_ONLY
 from rooflight.core.types import Comparison, GpuSpec
 from rooflight.flows.setting import Setting
 
@@ -89,18 +91,30 @@ class Family:
 
 def family_of(config: TrainConfig) -> Family:
     """The family of config.model; raises ConfigError for a model that is not known or cannot be trained yet."""
-    from rooflight.core.errors import ConfigError
     from rooflight.flows.train_images import IMAGES
     from rooflight.flows.train_text import TEXTS
     from rooflight.flows.train_transfer import TRANSFER, is_transfer
     from rooflight.models.registry import find_model
 
     if is_transfer(config.model):
+        refuse_foreign(config, TEXT, "lstm")
         return TRANSFER
+    refuse_foreign(config, TRANSFER_ONLY, "transfer:MODEL")
     entry = find_model(config.model)
     if entry.untrained:
         raise ConfigError(f"--model {config.model}: {entry.untrained}. Try rooflight train cnn.")
-    return TEXTS if entry.words is not None else IMAGES
+    if entry.words is not None:
+        return TEXTS
+    refuse_foreign(config, TEXT, "lstm")
+    return IMAGES
+
+
+def refuse_foreign(config: TrainConfig, names: Iterable[str], whose: str) -> None:
+    """Raise ConfigError for a setting of another kind of model: it would be ignored in silence."""
+    for field in fields(config):
+        if field.name in names and getattr(config, field.name) != field.default:
+            flag = field.name.replace("_", "-")
+            raise ConfigError(f"--{flag} is for {whose}, the model is {config.model}. Leave it out, or try {whose}.")
 
 
 def build_model(config: TrainConfig, reads: Reads, *, fresh: bool) -> nn.Module:

@@ -34,7 +34,7 @@ def plan(config: PlanConfig | None = None, *, page: Path | None = None, console:
     if page is not None:
         refuse_page(page)
     if config.scaling is not None:
-        return plan_scaling(config, console=console)
+        return plan_scaling(config, page=page, console=console)
     here_alone = set(config.gpu) == {HERE} or (not config.gpu and config.device != "auto")
     over = None if here_alone else _over_catalogue(config, console)
     here, left_out = _this_machine(config, console, must=here_alone or HERE in config.gpu)

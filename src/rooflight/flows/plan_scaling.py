@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
+from rooflight.core.files import write_file
 from rooflight.core.parallel import LETTERS, Parallel, letters, words
 from rooflight.core.plans import PlanConfig, Roofs, Scaling, ScalingPlan, ScalingPoint
 from rooflight.core.tables import Report, Table
@@ -23,9 +25,10 @@ TRACED = (2, 4)  # micro-batches that are traced: every other one follows; of on
 COLUMNS = ("GPUs", "form", "batches", "step", "samples/s", "of best", "GiB", "limited by", "waits most")
 
 
-def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
+def plan_scaling(config: PlanConfig, *, page: Path | None = None, console: Console) -> Report:
     """Strong and weak scaling of a model on the named GPUs; exit code 1 if no number of them holds it.
 
+    page    a file that the curves are written to for people too
     raises  ConfigError for a range that is none, or where no GPU is named
     """
     from rooflight.estimate.scaling import Search, numbers
@@ -59,7 +62,11 @@ def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
         curves=tuple(curves),
         assumptions=_assumed(config),
     )
-    return _report(answer)
+    if page is not None:
+        from rooflight.report.scaling_page import scaling_page
+
+        write_file(page, scaling_page(answer))
+    return _report(answer, page)
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -201,7 +208,7 @@ def _assumed(config: PlanConfig) -> tuple[str, ...]:
     )
 
 
-def _report(answer: ScalingPlan) -> Report:
+def _report(answer: ScalingPlan, page: Path | None = None) -> Report:
     tables, notes = [], []
     for curve in answer.curves:
         for title, points in (("the same batch in all", curve.strong), ("the same batch for each GPU", curve.weak)):
@@ -216,6 +223,8 @@ def _report(answer: ScalingPlan) -> Report:
     moved = show_bytes(answer.trace.bytes)
     notes.append(f"{answer.workload.model}: {answer.trace.parameters:,} parameters, {moved} moved by the traced step.")
     notes += [f"assumed: {line}" for line in answer.assumptions]
+    if page is not None:
+        notes.append(f"{page}: the curves as one page, opens in any browser.")
     return Report(answer=answer, tables=tuple(tables), notes=tuple(notes), exit_code=0 if tables else 1)
 
 
@@ -241,19 +250,12 @@ def _samples(per_second: float) -> str:
 
 
 def _regions(curve: Scaling) -> str:
-    from rooflight.report.regions import Place, draw_regions
+    from rooflight.report.regions import draw_regions
+    from rooflight.report.scaling_page import places
 
-    places = [
-        Place(
-            label=str(point.gpus),
-            flops_per_memory_byte=point.flops_per_memory_byte,
-            flops_per_network_byte=point.flops_per_network_byte,
-        )
-        for point in curve.weak
-    ]
     roofs = curve.roofs
     return draw_regions(
-        places,
+        places(curve.weak),
         flops=roofs.flops_per_second,
         memory=roofs.memory_bytes_per_second,
         network=roofs.network_bytes_per_second,

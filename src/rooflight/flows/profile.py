@@ -65,6 +65,7 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
         device=setting.device.type,
         workers=getattr(data.batches, "workers", None),
         cores=setting.machine.cpu.logical_cores,
+        recurrent=any(op.kind == "recurrent" for op in trace.ops),
     )
     yardstick = yardstick_of(setting, trace, roof)
     profile = StepProfile(

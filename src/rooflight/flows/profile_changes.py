@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from rooflight.core.errors import SpecError, TraceError
 from rooflight.core.profiles import Change
-from rooflight.core.training import TrainConfig
+from rooflight.core.training import DtypeName, TrainConfig
 from rooflight.core.types import Estimate
 
 WORTH = 1.05  # samples/s after / before: a smaller gain is not suggested
 WAITS = 0.1  # share of the time from which on waiting is worth a suggestion
 LARGER = (2, 4)  # times the batch
+DTYPES: tuple[DtypeName, ...] = ("float32", "bfloat16")  # to train in: float16 needs scaling, float8 a GPU of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +52,20 @@ def changes(
     device: str,
     workers: int | None,
     cores: int,
+    recurrent: bool = False,
 ) -> list[Trial]:
     """What is worth suggesting.
 
-    now      the estimate of the step that was timed
-    predict  a configuration → the estimate of its step on this device
-    dtypes   that the device multiplies itself
-    device   "cpu" or "cuda"
-    workers  that load from disk; None: the samples are in memory
+    now        the estimate of the step that was timed
+    predict    a configuration → the estimate of its step on this device
+    dtypes     that the device multiplies itself
+    device     "cpu" or "cuda"
+    workers    that load from disk; None: the samples are in memory
+    recurrent  the model has layers that compiling would take apart
     """
     return [
         *_data_changes(config, timing, workers, cores),
-        *_launch_changes(config, timing, device),
+        *_launch_changes(config, timing, device, recurrent),
         *_predicted_changes(config, timing, now, predict, dtypes),
     ]
 
@@ -95,11 +98,13 @@ def _data_changes(config: TrainConfig, timing: Timing, workers: int | None, core
     return found
 
 
-def _launch_changes(config: TrainConfig, timing: Timing, device: str) -> list[Trial]:
+def _launch_changes(config: TrainConfig, timing: Timing, device: str, recurrent: bool) -> list[Trial]:
     share = timing.launch_seconds / timing.whole_seconds
     if share < WAITS or config.compile in ("on", "graphs"):
         return []
     if device == "cpu":
+        if recurrent:
+            return []
         note = (
             "what it leaves of Python and autograd is not fitted; --compile auto tries it where the run is long enough"
         )
@@ -117,11 +122,11 @@ def _launch_changes(config: TrainConfig, timing: Timing, device: str) -> list[Tr
 def _predicted_changes(
     config: TrainConfig, timing: Timing, now: Estimate, predict: Predict, dtypes: Sequence[str]
 ) -> list[Trial]:
-    found = []
-    if config.dtype in ("float32", "tfloat32") and "bfloat16" in dtypes:
-        found.append(
-            _predicted("bfloat16", "--dtype bfloat16", replace(config, dtype="bfloat16"), timing, predict, now)
-        )
+    found = [
+        _predicted(dtype, f"--dtype {dtype}", replace(config, dtype=dtype), timing, predict, now)
+        for dtype in DTYPES
+        if dtype != config.dtype and dtype in dtypes
+    ]
     larger = [
         _predicted(
             f"a batch of {times * config.batch}",

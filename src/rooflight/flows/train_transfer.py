@@ -58,6 +58,8 @@ def prepare(found: Found, config: TrainConfig, setting: Setting) -> TrainData:
     from rooflight.flows.transfer_data import image_samples, preprocessing_of, text_samples
     from rooflight.models.transfer.base import find_base
 
+    if config.fine_tune and setting.replicas > 1:
+        raise ConfigError(f"--fine-tune {config.fine_tune}: it runs in one process so far. Try without torchrun.")
     base, preprocessing, reasons = find_base(config.model), None, tuple[str, ...]()
     if base.pixels is None:
         samples = text_samples(found.data, base, config, setting)
@@ -139,13 +141,12 @@ class TransferStages:
 
     # ------------------------------------------------------------ what `train` calls
 
-    def begin(self, model: nn.Module, run: Path, console: Console, epoch: int = 1) -> None:
-        """The base's features of every sample, once; none if the resumed epoch needs none."""
+    def begin(self, model: nn.Module, run: Path, console: Console) -> None:
+        """The base's features of every sample, once."""
         transfer, self.console = cast("Transfer", model), console
         frozen = sum(parameter.numel() for parameter in transfer.base.parameters())
         console.say(f"1/4 base: {self.config.model}, {frozen:,} parameters; {transfer.origin}")
-        if epoch <= self.head_epochs:
-            self._freeze(transfer, run)
+        self._freeze(transfer, run)
         trained = sum(parameter.numel() for parameter in transfer.head.parameters())
         console.say(f"3/4 head: {trained:,} parameters, epochs 1 to {self.head_epochs} on those features")
         if not self.config.fine_tune:
@@ -155,27 +156,28 @@ class TransferStages:
         """The head at --lr, the top blocks at --fine-tune-lr. Before their epochs they have no gradient, and rest."""
         from rooflight.train.optimizer import Group
 
-        transfer = cast("Transfer", model)
+        transfer = cast("Transfer", getattr(model, "module", model))  # within DDP's, among several GPUs
         head = Group(parameters=list(transfer.head.parameters()), lr=self.config.lr)
         tuned = [parameter for module in transfer.tuned for parameter in module.parameters()]
         return [head, Group(parameters=tuned, lr=self.config.fine_tune_lr)] if tuned else [head]
 
     def finish(self, model: nn.Module, evaluation: Evaluation) -> tuple[Evaluation, tuple[str, ...]]:
         """The evaluation of base and head together, which must agree with that on features."""
-        from rooflight.train.evaluate import evaluation_of
+        from rooflight.data.features import FEATURES
+        from rooflight.train.evaluate import evaluate
         from rooflight.train.frozen import check_agreement
         from rooflight.train.precision import autocast_of
 
         if self.phases.tuning:
             return evaluation, self.found  # it went through the whole model already
+        assert self._test_features is not None
         self.console.say("base and head together on the test samples")
         device, dtype = self.setting.device, self.setting.dtype
         autocast = autocast_of(device, dtype)
-        largest, scores, labels = check_agreement(
-            model, self.whole_test(), self.kept_test(), dtype=dtype, autocast=autocast
-        )
-        whole = evaluation_of([(scores, labels)], classes=self.classes, device=device)
-        self.phases.features = None
+        inputs, labels = next(iter(self.whole_test()))
+        kept = {FEATURES: self._test_features[0][: len(labels)].to(device)}
+        largest = check_agreement(model, inputs, kept, dtype=dtype, autocast=autocast)
+        whole = evaluate(model, self.whole_test(), classes=self.classes, autocast=autocast)
         said = f"base and head together: scores within {largest:.1e} of those on kept features"
         return whole, (*self.found, said)
 

@@ -60,11 +60,9 @@ def find_images(config: TrainConfig, size: int, console: Console) -> ImageSource
 
     raises  ConfigError, DataError as `open_folder` and `load_images`
     """
-    import numpy as np
-
     from rooflight.data.images import load_images
     from rooflight.data.loader.files import open_folder
-    from rooflight.data.loader.sources import ArrayImages
+    from rooflight.data.loader.sources import grey_as_rgb
     from rooflight.data.sources import NAMED, expand
 
     path = expand(config.data)
@@ -75,14 +73,9 @@ def find_images(config: TrainConfig, size: int, console: Console) -> ImageSource
         raise ConfigError(f"--storage disk: --data {config.data} is no folder of images. Try --storage auto.")
     loaded = load_images(config.data, channels=1, height=None, width=None, data_dir=config.data_dir, notify=console.say)
 
-    def array(images: Tensor, labels: Tensor) -> ArrayImages:
-        # A view: the grey pixels are held once.
-        pixels = images.permute(0, 2, 3, 1).numpy()
-        return ArrayImages(np.broadcast_to(pixels, (*pixels.shape[:3], 3)), labels)
-
     return ImageSources(
-        train=array(loaded.train_images, loaded.train_labels),
-        test=array(loaded.test_images, loaded.test_labels),
+        train=grey_as_rgb(loaded.train_images, loaded.train_labels),
+        test=grey_as_rgb(loaded.test_images, loaded.test_labels),
         info=loaded.info,
     )
 

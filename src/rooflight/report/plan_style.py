@@ -31,6 +31,11 @@ PLAN_STYLE = f"""
 .frontier {{ fill: none; stroke: var(--soft); stroke-dasharray: 3 4; }}
 .chart .labels text {{ fill: var(--ink); font-size: 11px; paint-order: stroke; stroke: var(--paper);
   stroke-width: 3px; }}
+.region {{ stroke: none; fill-opacity: 0.16; }}
+.region.compute {{ fill: var(--hue2); }} .region.memory {{ fill: var(--hue0); }}
+.region.network {{ fill: var(--hue1); }}
+.key.compute {{ background: var(--hue2); }} .key.memory {{ background: var(--hue0); }}
+.key.network {{ background: var(--hue1); }} .chart:has(.region) circle {{ fill: var(--ink); }}
 .chart .here {{ stroke: var(--soft); stroke-dasharray: 2 4; }}
 .roof path {{ fill: none; stroke-width: 2.25; stroke-linejoin: round; }}
 .roof circle {{ stroke: var(--paper); stroke-width: 1.5; }}

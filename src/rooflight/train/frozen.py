@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from rooflight.core.errors import BackendError
-from rooflight.train.precision import Autocast
+from rooflight.train.ranks import Autocast
 
 # Largest difference of class scores between the whole model and a head on kept features, of the largest score: folded
 # and unfolded normalisation, and other batches, sum in another order.
@@ -55,35 +55,20 @@ def features_of(
 
 @torch.inference_mode()
 def check_agreement(
-    model: nn.Module,
-    whole: Iterable[tuple[Any, Tensor]],
-    kept: Iterable[tuple[Any, Tensor]],
-    *,
-    dtype: torch.dtype,
-    autocast: Autocast,
-) -> tuple[float, Tensor, Tensor]:
-    """Scores of the whole model against those of its head on kept features, sample by sample.
+    model: nn.Module, inputs: Any, kept: Mapping[str, Tensor], *, dtype: torch.dtype, autocast: Autocast
+) -> float:
+    """The largest difference between scores of the whole model and of its head on the features of the same samples.
 
-    returns  the largest difference; the whole model's scores (N, classes), and the labels
-    raises   BackendError if they differ by more than arithmetic does
+    raises  BackendError if it is more than arithmetic gives
     """
     model.eval()
-    scores, labels = _scores(model, whole, autocast)
-    on_kept, _ = _scores(model, kept, autocast)
-    largest = float((scores - on_kept).abs().max())
-    allowed = TOLERANCE[dtype] * max(1.0, float(scores.abs().max()))
+    with autocast():
+        whole, on_kept = model(inputs).float(), model(kept).float()
+    largest = float((whole - on_kept).abs().max())
+    allowed = TOLERANCE[dtype] * max(1.0, float(whole.abs().max()))
     if not largest <= allowed:
         raise BackendError(
             f"the whole model's scores differ by {largest:.1e} from those on its kept features, where arithmetic alone "
             f"gives up to {allowed:.1e}. Try --dtype float32, and report it."
         )
-    return largest, scores, labels
-
-
-def _scores(model: nn.Module, pairs: Iterable[tuple[Any, Tensor]], autocast: Autocast) -> tuple[Tensor, Tensor]:
-    found, labels = [], []
-    for inputs, of in pairs:
-        with autocast():
-            found.append(model(inputs).float())
-        labels.append(of)
-    return torch.cat(found), torch.cat(labels)
+    return largest

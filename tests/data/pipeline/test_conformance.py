@@ -19,10 +19,9 @@ def test_within_a_level_of_torchvision(name: str) -> None:
     assert found.ties < 0.01
 
 
-def test_the_whole_chain_differs_where_a_level_of_the_resize_is_amplified_by_colour() -> None:
+def test_the_whole_chain_is_torchvisions_in_every_value() -> None:
     found = compare(WHOLE_CHAIN, pictures(6), "cpu")
-    assert found.mean < 0.01
-    assert found.share_above_2 < 5e-4
+    assert found.largest == 0  # ties of the nearest neighbour are left out
     assert found.passes == 1
 
 

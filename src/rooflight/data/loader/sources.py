@@ -102,6 +102,12 @@ class ArrayImages:
         return content
 
 
+def grey_as_rgb(images: Tensor, labels: Tensor) -> ArrayImages:
+    """uint8 (N, 1, H, W) as images of three equal channels, which are held once."""
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    return ArrayImages(np.broadcast_to(pixels, (*pixels.shape[:3], 3)), labels)
+
+
 @dataclass(frozen=True, slots=True)
 class TextWindows:
     """Windows of a long line of tokens: `length` tokens to see, and the one after them to guess."""

@@ -37,14 +37,18 @@ class World:
         self.launch, self.form, self.device = launch, form, device
         self.timeout_seconds = timeout_seconds
         timeout = timedelta(seconds=timeout_seconds)
-        self.store, _, _ = next(rendezvous("env://", timeout=timeout))
-        self.hosts = self._exchange("host", socket.gethostname())
-        self.control = dist.ProcessGroupGloo(
-            PrefixStore("control", self.store), launch.rank, launch.world_size, timeout
-        )
+        store, _, _ = next(rendezvous("env://", timeout=timeout))
+        # torchrun's store outlives the processes: what those before a restart left in it is not ours.
+        self.store = PrefixStore(f"rooflight/{launch.restarts}", store)
+        self.hosts = ["a host that did not come"] * launch.world_size
         self.generation = 0
         self.mesh: DeviceMesh
-        self.connect()
+        with self.watched():
+            self.hosts = self._exchange("host", socket.gethostname())
+            self.control = dist.ProcessGroupGloo(
+                PrefixStore("control", self.store), launch.rank, launch.world_size, timeout
+            )
+            self.connect()
 
     def connect(self) -> None:
         """Open the connections that tensors take, and the mesh of ranks over them."""
