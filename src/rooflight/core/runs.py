@@ -74,6 +74,17 @@ class TextInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnModel:
+    """A user's own model: what it takes and gives, and the copy of its file in the run folder."""
+
+    input_shape: tuple[int, ...]  # of one sample, as the model itself takes it
+    input_dtype: Literal["float32", "int64"]
+    outputs: Literal["scores", "probabilities", "logit", "probability", "values"]  # of a sample: (K,), the middle two 1
+    file: str | None = None  # in the run folder; None: a model of a library, or one that was handed over in Python
+    sha256: str | None = None  # of that file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """Trained weights and all that is needed to use them. Stored as JSON beside the safetensors file that it names."""
 
@@ -85,6 +96,7 @@ class Checkpoint:
     parameters: int
     preprocessing: Preprocessing | None = None  # of a model that takes images
     text: TextInput | None = None  # of a model that takes texts
+    own: OwnModel | None = None  # of a user's own model
 
     @property
     def model(self) -> str:
@@ -95,7 +107,8 @@ class Checkpoint:
     def pixels(self) -> Preprocessing:
         """The preprocessing of a model that takes images; raises ConfigError for another."""
         if self.preprocessing is None:
-            raise ConfigError(f"{self.model} takes texts, not images. Try --prompt.")
+            takes = "texts, not images. Try --prompt" if self.text else "arrays, not images. Try a .npy file"
+            raise ConfigError(f"{self.model} takes {takes}.")
         return self.preprocessing
 
 
@@ -103,10 +116,10 @@ class Checkpoint:
 class Evaluation:
     """Accuracy on the held-out test set, which is never trained on and never chooses anything."""
 
-    accuracy: float
+    accuracy: float | None  # None: there are no classes, and the loss is all there is
     loss: float
     count: int
-    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]
+    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]; empty without classes, or with very many
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.confusion) for row in self.confusion):
@@ -120,9 +133,9 @@ class EpochRecord:
     epoch: int
     step: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None  # None: there are no classes
     test_loss: float
-    test_accuracy: float
+    test_accuracy: float | None
     lr: float
     samples_per_second: float  # training steps only, without evaluation
     seconds: float  # since the first step
@@ -169,6 +182,14 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """What a model without classes gives for one input."""
+
+    input: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
     """How far an exported file's outputs are from PyTorch's, at one batch size."""
 
@@ -191,4 +212,4 @@ class Artifact:
     input_name: str
     input_shape: tuple[int | None, ...]  # None: any
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None  # of images

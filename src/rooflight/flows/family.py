@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rooflight.core.console import Console
-from rooflight.core.runs import BadSample, DataInfo, Preprocessing, TextInput
+from rooflight.core.runs import BadSample, DataInfo, OwnModel, Preprocessing, TextInput
 from rooflight.core.training import TrainConfig
 from rooflight.flows.setting import Setting
 
@@ -33,6 +33,7 @@ class Reads:
     classes: tuple[str, ...]
     preprocessing: Preprocessing | None = None  # of images
     text: TextInput | None = None  # of texts
+    own: OwnModel | None = None  # of a user's own model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

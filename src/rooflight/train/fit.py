@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rooflight.core.errors import ConfigError
 from rooflight.core.live import Pace
 from rooflight.core.runs import EpochRecord, Evaluation
 from rooflight.core.training import TrainConfig
@@ -18,7 +19,7 @@ from rooflight.train.evaluate import evaluate
 from rooflight.train.graphed import Graphed
 from rooflight.train.guard import Guard
 from rooflight.train.loop import EpochBatches, train_epochs
-from rooflight.train.loss import CrossEntropy, Loss
+from rooflight.train.loss import CrossEntropy, Loss, held_out_loss
 from rooflight.train.optimizer import Group, build_optimizer, rate_share
 from rooflight.train.precision import Autocast, autocast_of, scaler_of
 from rooflight.train.ranks import Alone, Ranks
@@ -78,11 +79,13 @@ def fit(
     """Train a prepared model and measure it.
 
     dtype       of the matrix products; float32 switches autocast off. Weights and optimizer state stay float32
+    classes     0: targets are no labels
     loss        default: cross entropy, as the configuration has it
     validation  held-out training samples, for --patience
     groups      parameters with their learning rates; default: all that are trained, with config.lr
     resume      tensors and document of a state to go on from
-    raises      ConfigError if the loss is no longer a number or jumps, ResourceError if not one sample fits
+    raises      ConfigError if the model has nothing to train, or the loss is no longer a number or jumps,
+                ResourceError if not one sample fits
     """
     graphs = config.compile == "graphs"
     if config.compile == "on":
@@ -97,10 +100,11 @@ def fit(
         config=config,
         classes=classes,
         autocast=autocast_of(state.device, dtype),
+        loss=loss or CrossEntropy(smoothing=config.label_smoothing),
         hooks=hooks,
     )
     step = Step(
-        loss=loss or CrossEntropy(smoothing=config.label_smoothing),
+        loss=run.loss,
         autocast=run.autocast,
         rate_share=run.rate_share,
         ranks=ranks or Alone(),
@@ -131,6 +135,8 @@ def build_state(
 ) -> TrainState:
     """A run before its first step. capturable: its steps will be CUDA graphs."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise ConfigError("the model has no parameter that is trained. Try requires_grad_(True) on some of its layers.")
     device = trained[0].device
     return TrainState(
         model=model,
@@ -151,6 +157,7 @@ class _Run:
     config: TrainConfig
     classes: int
     autocast: Autocast
+    loss: Loss
     hooks: Hooks
     clock: Clock = field(init=False)
     guard: Guard = field(init=False)
@@ -182,13 +189,13 @@ class _Run:
         seconds, samples = self.clock.epoch()
         pace = self.hooks.pace()
         with state.deployed() as model:
-            self.evaluation = evaluate(model, self.held.test, classes=self.classes, autocast=self.autocast)
+            self.evaluation = self._evaluate(model, self.held.test)
             validation_loss = self._validate(model)
         record = EpochRecord(
             epoch=state.place.epoch,
             step=state.place.step,
             train_loss=train_loss,
-            train_accuracy=int(totals.correct) / max(1, state.place.samples),
+            train_accuracy=int(totals.correct) / max(1, state.place.samples) if self.classes else None,
             test_loss=self.evaluation.loss,
             test_accuracy=self.evaluation.accuracy,
             lr=self.config.lr * self.rate_share(state.place.step),
@@ -216,7 +223,7 @@ class _Run:
         elif self.state.ema:
             model.load_state_dict(self.state.weights())
         if self.evaluation is None or patience:  # resumed at its end, or an earlier epoch's weights are the best
-            self.evaluation = evaluate(model, self.held.test, classes=self.classes, autocast=self.autocast)
+            self.evaluation = self._evaluate(model, self.held.test)
         rates = [record.samples_per_second for record in self.state.records if record.samples_per_second]
         rate = median(rates[1:] or rates)
         return Fit(
@@ -229,10 +236,14 @@ class _Run:
             micro_batch=step.micro_batch,
         )
 
+    def _evaluate(self, model: nn.Module, held: Pairs) -> Evaluation:
+        judge = held_out_loss(self.loss)
+        return evaluate(model, held, classes=self.classes, autocast=self.autocast, loss=judge)
+
     def _validate(self, model: nn.Module) -> float | None:
         if self.held.validation is None:
             return None
-        found = evaluate(model, self.held.validation, classes=self.classes, autocast=self.autocast)
+        found = self._evaluate(model, self.held.validation)
         if self.state.patience:
             self.state.patience.see(found.loss, model)
         return found.loss
