@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.codec import to_json
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import ConfigError, TraceError
+from rooflight.core.errors import TraceError
 from rooflight.core.files import new_folder, refuse_taken, write_file
 from rooflight.core.live import Yardstick
 from rooflight.core.runs import EpochRecord, TrainResult
@@ -24,6 +24,7 @@ from rooflight.flows.family import Reads, TrainData, build_model, family_of
 from rooflight.flows.live import describe_yardstick, watching, yardstick_of
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
+from rooflight.flows.train_tuning import loss_of, set_kernels, tune
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,10 +55,12 @@ def train(
     set_kernels(config)
     data = family.prepare(found, config, setting)
     model, why_layout = ready_model(config, data.reads, setting)
-    traced = trace_or_none(config, data, setting)
+    loss = loss_of(config, data, setting)
+    traced = trace_or_none(config, data, setting, loss)
+    config, tuned = tune(config, data, model, setting, loss, traced, console)
     yardstick = yardstick_of(setting, traced, roof)
     shares = describe_yardstick(yardstick, setting.precision)
-    setting = replace(setting, reasons=(*setting.reasons, why_layout, *found.reasons, *data.reasons, shares))
+    setting = replace(setting, reasons=(*setting.reasons, why_layout, *found.reasons, *data.reasons, *tuned, shares))
     for line in (*setting.reasons, *setting.settings):
         console.say(line)
 
@@ -65,7 +68,7 @@ def train(
     with new_folder(run, keep=checkpoint.is_file):
         write_file(run / "config.json", to_json(config))
         try:
-            result = _fit(config, setting, data, model, run, console, yardstick)
+            result = _fit(config, setting, data, model, loss, run, console, yardstick)
         except KeyboardInterrupt:
             if checkpoint.is_file():
                 console.say(
@@ -83,27 +86,15 @@ def train(
     return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
 
 
-def trace_or_none(config: TrainConfig, data: TrainData, setting: Setting) -> Trace | None:
+def trace_or_none(config: TrainConfig, data: TrainData, setting: Setting, loss: Loss) -> Trace | None:
     """The trace of the run's step; None for a model whose path depends on its input."""
     from rooflight.flows.train_trace import trace_step
 
     batch = next(iter(data.batches.epoch(1)))
     try:
-        return trace_step(config, data.reads, batch, loss_of(config, data, setting), setting.device.type)
+        return trace_step(config, data.reads, batch, loss, setting.device.type)
     except TraceError:
         return None
-
-
-def set_kernels(config: TrainConfig) -> None:
-    """What the process allows its kernels: TF32, and orders of summation that differ from time to time."""
-    import torch
-
-    from rooflight.train.precision import set_precision
-
-    set_precision(config.dtype)
-    torch.use_deterministic_algorithms(config.deterministic)
-    if config.deterministic:
-        torch.backends.cudnn.benchmark = False
 
 
 def ready_model(config: TrainConfig, reads: Reads, setting: Setting) -> tuple[nn.Module, str]:
@@ -129,6 +120,7 @@ def _fit(
     setting: Setting,
     data: TrainData,
     model: nn.Module,
+    loss: Loss,
     run: Path,
     console: Console,
     yardstick: Yardstick,
@@ -181,7 +173,7 @@ def _fit(
             config,
             dtype=setting.dtype,
             classes=len(classes),
-            loss=loss_of(config, data, setting),
+            loss=loss,
             validation=data.validation,
             hooks=Hooks(
                 on_step=step_done,
@@ -211,18 +203,6 @@ def _fit(
         epochs=measured.records,
         environment=environment(device, threads=torch.get_num_threads(), settings=setting.settings),
     )
-
-
-def loss_of(config: TrainConfig, data: TrainData, setting: Setting) -> Loss:
-    """What a step of the run makes small."""
-    from rooflight.train.loss import CrossEntropy, balanced_weights
-
-    weights = None
-    if config.class_weights == "balanced":
-        if data.labels is None:
-            raise ConfigError(f"--class-weights balanced: {config.model} has no classes to balance. Try none.")
-        weights = balanced_weights(data.labels(), len(data.reads.classes)).to(setting.device)
-    return CrossEntropy(class_weights=weights, smoothing=config.label_smoothing)
 
 
 def _save(state: TrainState, run: Path, config: TrainConfig, reads: Reads) -> None:

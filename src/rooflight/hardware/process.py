@@ -45,3 +45,10 @@ def busy_cores() -> tuple[str, ...]:
         f"{words} and may train far below its speed: "
         "OMP_NUM_THREADS=1 or OMP_WAIT_POLICY=passive in front of the command can help",
     )
+
+
+def available_bytes() -> int:
+    """Host memory that a process can still take without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
