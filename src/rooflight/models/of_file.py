@@ -98,8 +98,7 @@ def built(user: UserFile, classes: int | None = None) -> Any:
 
     raises  ConfigError if it makes none, wants other arguments, or ends the process
     """
-    takes = inspect.signature(user.make).parameters
-    arguments = {"classes": classes} if "classes" in takes and classes is not None else {}
+    arguments = {"classes": classes} if classes is not None and _takes_classes(user.make) else {}
     try:
         with redirect_stdout(sys.stderr):
             model = user.make(**arguments)
@@ -108,8 +107,7 @@ def built(user: UserFile, classes: int | None = None) -> Any:
     except TypeError as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not what it does
             raise ConfigError(
-                f"{user.name} is called without arguments, or with classes, and it wants others: {error}. Try a "
-                "function around it."
+                f"{user.name} is called without arguments, and it wants some: {error}. Try a function around it."
             ) from error
         raise
     if not isinstance(model, nn.Module):
@@ -119,6 +117,13 @@ def built(user: UserFile, classes: int | None = None) -> Any:
 
 def _functions(scope: dict[str, object]) -> list[str]:
     return [name for name, value in scope.items() if callable(value) and not name.startswith("_")]
+
+
+def _takes_classes(make: Callable[..., object]) -> bool:
+    try:
+        return "classes" in inspect.signature(make).parameters
+    except ValueError:  # some that are written in C have no signature
+        return False
 
 
 def _floats(said: dict[str, Any], name: str, path: str) -> tuple[float, ...] | None:
