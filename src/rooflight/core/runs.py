@@ -80,8 +80,10 @@ class OwnModel:
     input_shape: tuple[int, ...]  # of one sample, as the model itself takes it
     input_dtype: Literal["float32", "int64"]
     outputs: Literal["scores", "probabilities", "logit", "probability", "values"]  # of a sample: (K,), the middle two 1
+    wrapped: bool = False  # its outputs are turned into scores, and its weights are named "model.…"
     file: str | None = None  # in the run folder; None: a model of a library, or one that was handed over in Python
     sha256: str | None = None  # of that file
+    folder: str | None = None  # where the file was: it may import what lies beside it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rooflight.train.loop import EpochBatches
+    from rooflight.train.loss import Loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class TrainData:
     labels: Callable[[], Tensor] | None = None  # int64, of the training samples, for --class-weights
     bad: Callable[[], tuple[BadSample, ...]] = tuple  # the broken files met so far
     reasons: tuple[str, ...] = ()
+    loss: Loss | None = None  # of the family's own; None: cross entropy as the configuration has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,12 @@ def family_of(config: TrainConfig) -> Family:
     """The family of config.model; raises ConfigError for a model that is not known or cannot be trained yet."""
     from rooflight.core.errors import ConfigError
     from rooflight.flows.train_images import IMAGES
+    from rooflight.flows.train_own import OWN
+    from rooflight.models.own import is_own
     from rooflight.models.registry import find_model
+
+    if is_own(config.model):
+        return OWN
 
     entry = find_model(config.model)
     if entry.untrained:

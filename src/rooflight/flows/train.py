@@ -24,6 +24,7 @@ from rooflight.flows.family import Reads, TrainData, build_model, family_of
 from rooflight.flows.live import describe_yardstick, watching, yardstick_of
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
+from rooflight.flows.train_own import keep_source
 from rooflight.flows.train_tuning import loss_of, set_kernels, tune
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def train(
     checkpoint = run / "checkpoints/last.json"
     with new_folder(run, keep=checkpoint.is_file):
         write_file(run / "config.json", to_json(config))
+        keep_source(config, data.reads, run)
         try:
             result = _fit(config, setting, data, model, loss, run, console, yardstick)
         except KeyboardInterrupt:
@@ -215,6 +217,7 @@ def _save(state: TrainState, run: Path, config: TrainConfig, reads: Reads) -> No
         classes=reads.classes,
         preprocessing=reads.preprocessing,
         text=reads.text,
+        own=reads.own,
         epoch=len(state.records),
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
     )

@@ -41,6 +41,13 @@ def loss_of(config: TrainConfig, data: TrainData, setting: Setting) -> Loss:
     from rooflight.train.loss import CrossEntropy, balanced_weights
 
     weights = None
+    if data.loss is not None:
+        if config.class_weights != "none" or config.label_smoothing:
+            raise ConfigError(
+                f"--class-weights and --label-smoothing are of cross entropy, and {config.model} has another loss. "
+                "Try without them."
+            )
+        return data.loss
     if config.class_weights == "balanced":
         if data.labels is None:
             raise ConfigError(f"--class-weights balanced: {config.model} has no classes to balance. Try none.")

@@ -6,6 +6,7 @@ infers as any other PyTorch model; the weights go back into the Keras model with
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -115,7 +116,7 @@ def _chain(model: Any) -> list[Any]:
 def _check_line(model: Any) -> None:
     """Each layer's output feeds the next one and no other."""
     layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in itertools.pairwise(layers):
         if not any(_from(tensor) is before for node in after._inbound_nodes for tensor in node.input_tensors):
             raise Untranslated(f"{after.name} does not follow {before.name}")
 
@@ -329,7 +330,7 @@ def _same_padding(layer: Any, size: Any, dilation: Any) -> tuple[int, ...]:
 def _pool_first(layers: list[nn.Module]) -> list[nn.Module]:
     """max(relu(x)) = relu(max(x)), and a ReLU behind the pool reads a quarter of the pixels."""
     ordered = list(layers)
-    for place, (one, after) in enumerate(zip(ordered, ordered[1:], strict=False)):
+    for place, (one, after) in enumerate(itertools.pairwise(ordered)):
         if isinstance(one, nn.ReLU) and isinstance(after, nn.MaxPool2d):
             ordered[place], ordered[place + 1] = after, one
     return ordered
@@ -341,10 +342,13 @@ def _stay_in_eval(module: nn.Module, inputs: Any) -> None:
 
 
 def _normalised(module: Any, x: Tensor) -> Tensor:
-    """Batch normalisation with Keras's moving variance: of the batch as it is. PyTorch's is n / (n − 1) times as much."""
+    """Batch normalisation with Keras's moving variance, of the batch as it is: PyTorch's is n / (n − 1) times as much."""
     if not module.training:
         return F.batch_norm(x, module.running_mean, module.running_var, module.weight, module.bias, eps=module.eps)
-    mean, variance = module.running_mean.clone(), module.running_var.clone()  # the backward pass needs what it was given
+    mean, variance = (
+        module.running_mean.clone(),
+        module.running_var.clone(),
+    )  # the backward pass needs what it was given
     output = F.batch_norm(x, mean, variance, module.weight, module.bias, True, module.momentum, module.eps)
     count = x.numel() // x.shape[1]
     with torch.no_grad():

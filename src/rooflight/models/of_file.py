@@ -25,7 +25,6 @@ class UserFile:
     input_dtype: Literal["float32", "int64"] | None  # INPUT_DTYPE
     mean: tuple[float, ...] | None  # MEAN and STD of pixels in 0..1, per channel
     std: tuple[float, ...] | None
-    pipeline: Any  # PIPELINE: what makes the model's input of a decoded image, in place of MEAN and STD
     loss: Callable[[Any, Any], Tensor] | None  # LOSS(outputs, targets)
 
 
@@ -68,7 +67,6 @@ def read(path: str, function: str, *, beside: Path | None = None) -> UserFile:
         input_dtype=dtype,
         mean=_floats(said, "MEAN", path),
         std=_floats(said, "STD", path),
-        pipeline=said.get("PIPELINE"),
         loss=loss,
     )
 
@@ -132,4 +130,6 @@ def _floats(said: dict[str, Any], name: str, path: str) -> tuple[float, ...] | N
     try:
         return tuple(float(value) for value in said[name])
     except (TypeError, ValueError):
-        raise ConfigError(f"{path}: {name} is {said[name]!r}. Try a number for each channel: {name} = (0.5,).") from None
+        raise ConfigError(
+            f"{path}: {name} is {said[name]!r}. Try a number for each channel: {name} = (0.5,)."
+        ) from None

@@ -62,6 +62,12 @@ def sample_shape(model: Any, asked: tuple[int, ...] | None, name: str) -> tuple[
     return _filled(tuple(shape[1:]), asked, name)
 
 
+def rescales(model: Any) -> bool:
+    """Does it turn pixels of 0 … 255 into small numbers itself?"""
+    first = next((layer for layer in model.layers if type(layer).__name__ != "InputLayer"), None)
+    return type(first).__name__ in ("Rescaling", "Normalization")
+
+
 def set_seed(seed: int) -> None:
     """What Keras's initial weights are drawn from, where Keras is in use."""
     if found := sys.modules.get("keras"):

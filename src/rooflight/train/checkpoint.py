@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rooflight.core.codec import read_json, to_json
 from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.files import sha256, write_file
-from rooflight.core.runs import Checkpoint, Preprocessing, TextInput
+from rooflight.core.runs import Checkpoint, OwnModel, Preprocessing, TextInput
 from rooflight.core.training import TrainConfig
 
 DOCUMENT = "checkpoints/last.json"
@@ -28,6 +28,7 @@ def save_checkpoint(
     classes: tuple[str, ...],
     preprocessing: Preprocessing | None,
     text: TextInput | None,
+    own: OwnModel | None,
     epoch: int,
     parameters: int,
 ) -> Checkpoint:
@@ -45,6 +46,7 @@ def save_checkpoint(
         classes=classes,
         preprocessing=preprocessing,
         text=text,
+        own=own,
         epoch=epoch,
         parameters=parameters,
     )
