@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from rooflight.core.errors import TraceError
 from rooflight.core.runs import TrainResult
 from rooflight.core.tables import Table
 from rooflight.core.types import Comparison, GpuSpec
 from rooflight.core.units import show_bytes, show_percent, show_seconds
-from rooflight.flows.plan_here import predict_step, workload_of
+from rooflight.flows.family import Reads
 from rooflight.flows.setting import Setting
+from rooflight.flows.train_trace import trace_step
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from rooflight.train.loss import Loss
 
 FEW_STEPS = 20
 PREDICTED_ON = "predicted on: "  # the reason of a run that names the roof
@@ -24,21 +29,33 @@ PLAIN = (
 
 
 def compare_step(
-    result: TrainResult, setting: Setting, model: nn.Module, batch: tuple[Tensor, Tensor], roof: GpuSpec
+    result: TrainResult,
+    setting: Setting,
+    model: nn.Module,
+    reads: Reads,
+    loss: Loss,
+    batch: tuple[Any, Tensor],
+    roof: GpuSpec,
 ) -> tuple[Comparison, ...]:
-    """Time and peak memory of a training step of the run.
+    """Time and peak memory of a training step of the run; nothing of a model whose path depends on its input.
 
-    batch  one (input, label) pair, as the run trains on
+    batch  one (input, target) pair, as the run trains on
     roof   this machine's roofline
     """
+    from torch.utils import _pytree as pytree
+
     from rooflight.bench.memory import peak_tensor_bytes
+    from rooflight.estimate.roofline import estimate
     from rooflight.train.probe import probe_step
 
-    config = result.config
-    workload = workload_of(config.model, task="train", batch=len(batch[1]), dtype=result.dtype)
-    _, predicted = predict_step(workload, roof, setting.device, classes=len(result.data.classes))
-
-    step, staying = probe_step(model, *(tensor.clone() for tensor in batch), dtype=setting.dtype)
+    config = replace(result.config, batch=len(batch[1]), micro_batch=None)
+    try:
+        traced = trace_step(config, reads, batch, loss, setting.device.type)
+    except TraceError:
+        return ()
+    predicted = estimate(traced, roof, asynchronous=setting.device.type == "cuda")
+    inputs, targets = pytree.tree_map(lambda tensor: tensor.clone(), batch)
+    step, staying = probe_step(model, inputs, targets, dtype=setting.dtype, config=config, loss=loss)
     above = peak_tensor_bytes(step, setting.device, warm_up=2)
     return (
         compare("step time", "s", predicted.step_seconds, result.step_seconds),

@@ -83,7 +83,7 @@ def train(
         roof = roof or find_roof(setting.device, setting.machine, dtypes, console=console)
         result = replace(result, reasons=(*result.reasons, predicted_on(roof)))
         batch = next(iter(data.batches.epoch(1)))
-        result = replace(result, comparisons=compare_step(result, setting, model, batch, roof))
+        result = replace(result, comparisons=compare_step(result, setting, model, data.reads, loss, batch, roof))
         write_file(run / "result.json", to_json(result))
     return Report(answer=result, tables=_tables(result), notes=(*comparison_notes(result), f"run folder: {run}"))
 
@@ -155,7 +155,10 @@ def _fit(
 
         def epoch_done(record: EpochRecord) -> None:
             record_epoch(record)
-            advance(0, f"epoch {record.epoch}/{config.epochs}, test accuracy {show_percent(record.test_accuracy)}")
+            advance(
+                0,
+                f"epoch {record.epoch}/{config.epochs}, {' '.join(_how_well(record.test_accuracy, record.test_loss))}",
+            )
 
         def step_done(before: Place, samples: int, done: Done) -> None:
             watcher.step_done(step=before.step + 1, epoch=before.epoch, samples=samples, loss=lambda: done.mean)
@@ -232,12 +235,12 @@ def _recorder(run: Path, events: EventWriter) -> Callable[[EpochRecord], None]:
         values = {
             "loss/train": record.train_loss,
             "loss/test": record.test_loss,
-            "accuracy/train": record.train_accuracy,
-            "accuracy/test": record.test_accuracy,
             "learning_rate": record.lr,
             "samples_per_second": record.samples_per_second,
         }
         more = {
+            "accuracy/train": record.train_accuracy,
+            "accuracy/test": record.test_accuracy,
             "loss/validation": record.validation_loss,
             "mfu": record.mfu,
             "memory_share": record.memory_share,
@@ -250,9 +253,16 @@ def _recorder(run: Path, events: EventWriter) -> Callable[[EpochRecord], None]:
     return record_epoch
 
 
+def _how_well(accuracy: float | None, loss: float) -> tuple[str, str]:
+    """The figure of held-out samples, and its name: without classes, the loss is all there is."""
+    return ("test loss", f"{loss:.4g}") if accuracy is None else ("test accuracy", show_percent(accuracy))
+
+
 def _tables(result: TrainResult) -> tuple[Table, ...]:
+    tested, images = result.evaluation, "images" if result.preprocessing else "samples"
+    name, figure = _how_well(tested.accuracy, tested.loss)
     rows: tuple[tuple[str, str], ...] = (
-        ("test accuracy", f"{show_percent(result.evaluation.accuracy)} of {result.evaluation.count:,} held-out images"),
+        (name, f"{figure} of {tested.count:,} held-out {images}"),
         ("throughput", f"{show_rate(result.samples_per_second)}: whole epochs, {_epoch_step(result)}"),
         ("step", f"{show_seconds(result.step_seconds)}: forward, loss, backward, update; median of the last steps"),
         ("first step after", show_seconds(result.first_step_seconds)),

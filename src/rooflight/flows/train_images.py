@@ -134,8 +134,8 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting, pixels
     from rooflight.data.images import measure_preprocessing
     from rooflight.data.preprocess import preprocess
 
-    shape = images.train_images.shape[1:]
-    preprocessing = stated(*shape, pixels) if pixels else measure_preprocessing(images.train_images)
+    channels, height, width = images.train_images.shape[1:]
+    preprocessing = stated(channels, height, width, pixels) if pixels else measure_preprocessing(images.train_images)
     trained, held_out = split(len(images.train_images), config)
     train_images, train_labels = images.train_images, images.train_labels
     if len(held_out):

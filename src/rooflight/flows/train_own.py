@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rooflight.data.images import ImageSet
     from rooflight.data.loader.files import FolderSet
     from rooflight.models.own import Own
+    from rooflight.train.loss import Loss
 
 PROBED = 2  # real samples that a model sees before anything is written
 KEPT = {".py": "model.py", ".keras": "model.keras"}  # the file's name in the run folder
@@ -45,10 +46,8 @@ def find(config: TrainConfig, console: Console) -> Found:
     own = find_own(config.model, image_size=config.image_size)
     shape = _image_shape(own, config.data)
     if shape is None:
-        samples, reasons = _arrays(own, config), tuple[str, ...]()
-    else:
-        samples, reasons = find_data(config, shape, console)
-    return check(own, samples, reasons, images=shape is not None)
+        return check(own, _arrays(own, config), (), images=False)
+    return check(own, *find_data(config, shape, console), images=True)
 
 
 def check(own: Own, samples: Any, reasons: tuple[str, ...], *, images: bool) -> Found:
@@ -95,7 +94,7 @@ def prepare(found: Found, config: TrainConfig, setting: Setting) -> TrainData:
     from rooflight.train.loss import MeanSquaredError, OwnLoss
 
     data: OwnData = found.data
-    loss = OwnLoss(data.own.loss) if data.own.loss else None
+    loss: Loss | None = OwnLoss(data.own.loss) if data.own.loss else None
     if data.images:
         ready = image_batches(data.samples, config, setting, data.own.pixels)  # type: ignore[arg-type]
     else:

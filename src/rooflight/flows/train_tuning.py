@@ -84,7 +84,7 @@ def tune(
         reasons.append(f"learning rate {found.lr:g}: a tenth of the one at which the loss was lowest")
     inputs, targets = next(iter(data.batches.epoch(1)))
     steps = config.epochs * len(data.batches)
-    choice = choose(model, inputs, targets, config, dtype=setting.dtype, steps=steps)
+    choice = choose(model, inputs, targets, config, dtype=setting.dtype, steps=steps, loss=loss)
     reasons.append(f"compile {choice.way}: {choice.reason}")
     return replace(config, compile=choice.way), tuple(reasons)
 

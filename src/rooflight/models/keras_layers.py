@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-class Untranslated(Exception):
+class UntranslatedError(Exception):
     """What of a Keras model has no exact counterpart here."""
 
 
@@ -56,7 +56,7 @@ def translate(model: Any, *, channels_last_input: bool) -> tuple[KerasChain, Cal
     """A copy of the Keras model in PyTorch's layers, and the function that writes its weights back into it.
 
     The last layer's softmax or sigmoid is left out: what is given are scores.
-    raises  Untranslated with the first layer that has no exact counterpart
+    raises  UntranslatedError with the first layer that has no exact counterpart
     """
     layers: list[nn.Module] = []
     copies: list[Copy] = []
@@ -92,22 +92,22 @@ def _last(model: Any) -> Any:
 
 
 def _chain(model: Any) -> list[Any]:
-    """The layers in order, those of models inside it included. raises Untranslated if they are no chain"""
+    """The layers in order, those of models inside it included. raises UntranslatedError if they are no chain"""
     found: list[Any] = []
     for layer in model.layers:
         if type(layer).__name__ == "InputLayer":
             continue
         if hasattr(layer, "layers"):
             if not layer.trainable and any(one.trainable for one in layer.layers):
-                raise Untranslated(f"{layer.name} is frozen, its layers are not")
+                raise UntranslatedError(f"{layer.name} is frozen, its layers are not")
             found += _chain(layer)
             continue
         nodes = getattr(layer, "_inbound_nodes", [])
         if any(len(node.input_tensors) != 1 for node in nodes):
-            raise Untranslated(f"{layer.name} joins several inputs")
+            raise UntranslatedError(f"{layer.name} joins several inputs")
         found.append(layer)
     if type(model).__name__ not in ("Sequential", "Functional"):
-        raise Untranslated(f"{type(model).__name__} has a forward pass of its own")
+        raise UntranslatedError(f"{type(model).__name__} has a forward pass of its own")
     if type(model).__name__ == "Functional":
         _check_line(model)
     return found
@@ -118,7 +118,7 @@ def _check_line(model: Any) -> None:
     layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
     for before, after in itertools.pairwise(layers):
         if not any(_from(tensor) is before for node in after._inbound_nodes for tensor in node.input_tensors):
-            raise Untranslated(f"{after.name} does not follow {before.name}")
+            raise UntranslatedError(f"{after.name} does not follow {before.name}")
 
 
 def _from(tensor: Any) -> Any:
@@ -130,16 +130,16 @@ def _translated(layer: Any, *, last: bool) -> tuple[list[nn.Module], list[Copy]]
     kind = type(layer).__name__
     make = _MAKERS.get(kind)
     if make is None or type(layer).__module__.partition(".")[0] != "keras":
-        raise Untranslated(f"{layer.name} is a {kind}")
+        raise UntranslatedError(f"{layer.name} is a {kind}")
     modules, copies = make(layer)
     activation = getattr(layer, "activation", None) if kind not in ("LSTM", "GRU") else None
     name = getattr(activation, "__name__", "linear") if activation is not None else "linear"
     if kind == "Softmax":
         name = "softmax"
-    if name in ("softmax", "sigmoid") and last or name == "linear":
+    if name == "linear" or (last and name in ("softmax", "sigmoid")):
         return modules, copies
     if name not in ACTIVATIONS:
-        raise Untranslated(f"{layer.name} has the activation {name}")
+        raise UntranslatedError(f"{layer.name} has the activation {name}")
     return [*modules, ACTIVATIONS[name]()], copies
 
 
@@ -164,7 +164,7 @@ def _conv2d(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
     before = _same_padding(layer, layer.kernel_size, layer.dilation_rate)
     if before and before[0] == before[1] and before[2] == before[3]:
         module.padding, before = (before[2], before[0]), ()  # the same on both sides: the convolution's own
-    pad: list[nn.Module] = [nn.ZeroPad2d(before)] if before else []
+    pad: list[nn.Module] = [nn.ZeroPad2d(before)] if before else []  # type: ignore[arg-type]
     return [*pad, module], _shared(module, [(module.weight, layer.kernel, _kernel)], layer)
 
 
@@ -181,7 +181,7 @@ def _pool(make: Callable[..., nn.Module]) -> Callable[[Any], tuple[list[nn.Modul
     def pool(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
         _need_channels_last(layer)
         if any(_same_padding(layer, layer.pool_size, (1, 1))):
-            raise Untranslated(f"{layer.name} pads unevenly")
+            raise UntranslatedError(f"{layer.name} pads unevenly")
         return [make(layer.pool_size, stride=layer.strides)], []
 
     return pool
@@ -190,16 +190,16 @@ def _pool(make: Callable[..., nn.Module]) -> Callable[[Any], tuple[list[nn.Modul
 def _global_average(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
     _need_channels_last(layer)
     if layer.keepdims:
-        raise Untranslated(f"{layer.name} keeps its dimensions")
+        raise UntranslatedError(f"{layer.name} keeps its dimensions")
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten()], []
 
 
 def _batch_norm(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
     channels_last = layer.axis in (-1, len(layer.input.shape) - 1)
     if not channels_last or not (layer.scale and layer.center) or len(layer.input.shape) not in (2, 4):
-        raise Untranslated(f"{layer.name} normalises in a way of its own")
+        raise UntranslatedError(f"{layer.name} normalises in a way of its own")
     kind = BatchNorm2d if len(layer.input.shape) == 4 else BatchNorm1d
-    module = kind(layer.input.shape[-1], eps=layer.epsilon, momentum=1 - layer.momentum)
+    module: Any = kind(layer.input.shape[-1], eps=layer.epsilon, momentum=1 - layer.momentum)
     pairs = [
         (module.weight, layer.gamma, _as_it_is),
         (module.bias, layer.beta, _as_it_is),
@@ -211,7 +211,7 @@ def _batch_norm(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
 
 def _embedding(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
     if layer.mask_zero:
-        raise Untranslated(f"{layer.name} masks zeros")
+        raise UntranslatedError(f"{layer.name} masks zeros")
     module = nn.Embedding(layer.input_dim, layer.output_dim)
     return [_Embedding(module)], [_copied(module.weight, layer.embeddings, _as_it_is)]
 
@@ -226,8 +226,8 @@ def _lstm(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
         and cell.use_bias
     )
     if not plain:
-        raise Untranslated(f"{layer.name} is not the LSTM that cuDNN knows")
-    module = nn.LSTM(cell.kernel.shape[0], cell.units, batch_first=True)
+        raise UntranslatedError(f"{layer.name} is not the LSTM that cuDNN knows")
+    module: Any = nn.LSTM(cell.kernel.shape[0], cell.units, batch_first=True)
     # PyTorch keeps cuDNN's two biases, which are added: the second one stays zero, as Keras has one.
     module.bias_hh_l0.data.zero_()
     module.bias_hh_l0.requires_grad_(False)
@@ -241,19 +241,19 @@ def _lstm(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
 
 def _dropout(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
     if layer.noise_shape is not None:
-        raise Untranslated(f"{layer.name} has a shape of its own")
+        raise UntranslatedError(f"{layer.name} has a shape of its own")
     return [nn.Dropout(layer.rate)], []
 
 
 def _rescaling(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
     if not isinstance(layer.scale, int | float) or not isinstance(layer.offset, int | float):
-        raise Untranslated(f"{layer.name} scales each channel")
+        raise UntranslatedError(f"{layer.name} scales each channel")
     return [_Rescaling(float(layer.scale), float(layer.offset))], []
 
 
 def _relu(layer: Any) -> tuple[list[nn.Module], list[Copy]]:
     if layer.max_value is not None or layer.negative_slope or layer.threshold:
-        raise Untranslated(f"{layer.name} is no plain ReLU")
+        raise UntranslatedError(f"{layer.name} is no plain ReLU")
     return [nn.ReLU()], []
 
 
@@ -311,7 +311,7 @@ def _transposed(value: Tensor) -> Tensor:
 
 def _need_channels_last(layer: Any) -> None:
     if layer.data_format != "channels_last":
-        raise Untranslated(f"{layer.name} has its channels first")
+        raise UntranslatedError(f"{layer.name} has its channels first")
 
 
 def _same_padding(layer: Any, size: Any, dilation: Any) -> tuple[int, ...]:
@@ -321,7 +321,7 @@ def _same_padding(layer: Any, size: Any, dilation: Any) -> tuple[int, ...]:
     found: list[int] = []
     for length, kernel, stride, apart in zip(layer.input.shape[1:3], size, layer.strides, dilation, strict=True):
         if length is None:
-            raise Untranslated(f"{layer.name} pads an image of any size")
+            raise UntranslatedError(f"{layer.name} pads an image of any size")
         total = max((-(-length // stride) - 1) * stride + apart * (kernel - 1) + 1 - length, 0)
         found = [total // 2, total - total // 2, *found]
     return tuple(found) if any(found) else ()
@@ -342,7 +342,7 @@ def _stay_in_eval(module: nn.Module, inputs: Any) -> None:
 
 
 def _normalised(module: Any, x: Tensor) -> Tensor:
-    """Batch normalisation with Keras's moving variance, of the batch as it is: PyTorch's is n / (n − 1) times as much."""
+    """Batch normalisation with Keras's moving variance, of the batch as it is: PyTorch's is n / (n − 1) times it."""
     if not module.training:
         return F.batch_norm(x, module.running_mean, module.running_var, module.weight, module.bias, eps=module.eps)
     mean, variance = (

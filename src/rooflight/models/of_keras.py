@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rooflight.core.errors import BackendError, ConfigError
-from rooflight.models.keras_layers import Untranslated, last_activation, translate
+from rooflight.models.keras_layers import UntranslatedError, last_activation, translate
 from rooflight.models.recipe import Recipe, image_batch, token_batch
 
 TOLERANCE = 1e-4  # of the largest output: products of the same numbers in another order
@@ -84,7 +84,7 @@ def network(model: Any, *, images: bool) -> tuple[nn.Module, Callable[[], None],
     _need_torch()
     try:
         chain, write_back = translate(model, channels_last_input=not images)
-    except Untranslated as reason:
+    except UntranslatedError as reason:
         slow = Stateless(model, channels_last_input=not images)
         return slow, slow.write_back, f"Keras runs the model's layers, more slowly than PyTorch's own would: {reason}"
     _compare(model, chain, images)
@@ -106,7 +106,7 @@ class Stateless(nn.Module):
 
     def __init__(self, model: Any, *, channels_last_input: bool) -> None:
         super().__init__()
-        object.__setattr__(self, "keras_model", model)  # for its structure alone: no submodule
+        self.structure = (model,)  # in a tuple, it is no submodule
         self.channels_last_input = channels_last_input
         self.names = {
             "trained": [f"{place:03d}_{one.name}" for place, one in enumerate(model.trainable_variables)],
@@ -125,7 +125,7 @@ class Stateless(nn.Module):
         trained = [getattr(self, name) for name in self.names["trained"]]
         fixed = [getattr(self, f"fixed_{name}") for name in self.names["fixed"]]
         with sys.modules["keras"].device(batch.device.type):
-            output, changed = self.keras_model.stateless_call(trained, fixed, batch, training=self.training)
+            output, changed = self.structure[0].stateless_call(trained, fixed, batch, training=self.training)
         if self.training:
             with torch.no_grad():
                 for own, value in zip(fixed, changed, strict=True):
@@ -136,9 +136,9 @@ class Stateless(nn.Module):
     @torch.no_grad()
     def write_back(self) -> None:
         """Put the weights into the Keras model."""
-        for name, variable in zip(self.names["trained"], self.keras_model.trainable_variables, strict=True):
+        for name, variable in zip(self.names["trained"], self.structure[0].trainable_variables, strict=True):
             variable.assign(getattr(self, name).detach().cpu())
-        for name, variable in zip(self.names["fixed"], self.keras_model.non_trainable_variables, strict=True):
+        for name, variable in zip(self.names["fixed"], self.structure[0].non_trainable_variables, strict=True):
             variable.assign(getattr(self, f"fixed_{name}").cpu())
 
 
