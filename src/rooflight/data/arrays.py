@@ -57,6 +57,22 @@ def read_arrays(path: Path, dtype: Literal["float32", "int64"]) -> ArraySet:
     return array_set(train, test, dtype=dtype, name=path.name, source=str(path), classes=names)
 
 
+def read_rows(path: Path) -> NDArray[Any]:
+    """Samples to predict: a .npy file, or x_test or x of an .npz file. raises DataError for what is neither"""
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return found
+            key = next((key for key in ("x_test", "x") if key in found.files), None)
+            if key is None:
+                raise DataError(f"{path} has {', '.join(found.files)}. Try x_test or x, or a .npy file.")
+            return np.asarray(found[key])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path} is no readable .npy or .npz file ({reason}). Try numpy.save.") from None
+
+
 def dtype_in(path: Path, key: str) -> str | None:
     """The dtype of an array of an .npz file, by its header alone; None if it cannot be told."""
     try:

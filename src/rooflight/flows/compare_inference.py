@@ -27,8 +27,8 @@ def compare_inference(
     batch    on the device, as the model takes it
     returns  no comparison where this device has no calibration, and a sentence that says so
     """
-    from rooflight.flows.calibration import calibrated_roof
     from rooflight.estimate.roofline import estimate
+    from rooflight.flows.calibration import calibrated_roof
     from rooflight.hardware.detect import detect
     from rooflight.trace.tracer import trace
 

@@ -163,6 +163,14 @@ def kept_config(checkpoint: Checkpoint, run: Path) -> TrainConfig:
     return replace(config, model=f"{copy}:{function}" if function else str(copy))
 
 
+def first_test_arrays(config: TrainConfig, about: OwnModel, count: int) -> Tensor:
+    """Up to `count` test samples of a run on arrays."""
+    from rooflight.data.arrays import read_arrays
+    from rooflight.data.sources import expand
+
+    return read_arrays(expand(config.data), about.input_dtype).test_x[:count]
+
+
 def _image_shape(own: Own, data: str) -> tuple[int, int, int] | None:
     """(C, H, W) if the model and the data are of images; None for arrays."""
     from rooflight.data.arrays import dtype_in

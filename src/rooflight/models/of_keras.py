@@ -14,6 +14,7 @@ from rooflight.core.errors import BackendError, ConfigError
 from rooflight.models.keras_layers import UntranslatedError, last_activation, translate
 from rooflight.models.recipe import Recipe, image_batch, token_batch
 
+OPEN_SIZE = 4  # of what a model leaves open, where any will do
 TOLERANCE = 1e-4  # of the largest output: products of the same numbers in another order
 
 
@@ -87,7 +88,12 @@ def network(model: Any, *, images: bool) -> tuple[nn.Module, Callable[[], None],
     except UntranslatedError as reason:
         slow = Stateless(model, channels_last_input=not images)
         return slow, slow.write_back, f"Keras runs the model's layers, more slowly than PyTorch's own would: {reason}"
-    _compare(model, chain, images)
+    difference = outputs_differ(model, chain, images)
+    if not difference <= TOLERANCE:
+        raise BackendError(
+            f"the Keras model in PyTorch's layers gives other outputs than Keras does, by {difference:.1e}. "
+            "Please report it, with the model's summary."
+        )
     return chain, write_back, "the model's layers are PyTorch's own, with the same outputs as Keras gives"
 
 
@@ -116,10 +122,9 @@ class Stateless(nn.Module):
             self.register_parameter(name, nn.Parameter(variable.value.detach().clone()))
         for name, variable in zip(self.names["fixed"], model.non_trainable_variables, strict=True):
             self.register_buffer(f"fixed_{name}", variable.value.detach().clone())
-        self.ends_in = last_activation(model)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """As KerasChain's, with the model's own last activation undone where it is softmax or sigmoid."""
+        """As KerasChain's; what the model gives is left as it is."""
         if batch.dim() == 4 and not self.channels_last_input:
             batch = batch.permute(0, 2, 3, 1)
         trained = [getattr(self, name) for name in self.names["trained"]]
@@ -173,28 +178,26 @@ def _filled(shape: tuple[int | None, ...], asked: tuple[int, ...] | None, path: 
 
 
 @torch.no_grad()
-def _compare(model: Any, chain: nn.Module, images: bool) -> None:
-    """Raise BackendError if the translation gives other outputs than Keras does."""
-    shape = [size or 4 for size in model.input_shape[1:]]
-    generator = torch.Generator().manual_seed(0)
-    batch = torch.zeros((2, *shape), dtype=torch.int64) if reads_tokens(model) else None
-    if batch is None:
-        batch = torch.rand((2, *shape), generator=generator)
+def outputs_differ(model: Any, network: nn.Module, images: bool) -> float:
+    """The largest difference between what Keras and the network give for two random samples, of the largest output."""
+    shape = [size or OPEN_SIZE for size in model.input_shape[1:]]
+    tokens = reads_tokens(model)
+    batch = torch.zeros((2, *shape), dtype=torch.int64) if tokens else torch.rand((2, *shape), generator=_generator())
     expected = model(batch, training=False).detach().cpu().float()
-    given = batch.permute(0, 3, 1, 2) if images and batch.dim() == 4 else batch
-    training, scores = chain.training, chain.eval()(given).float()
-    chain.train(training)
-    match last_activation(model):
-        case "softmax":
-            scores = scores.softmax(-1)
-        case "sigmoid":
-            scores = scores.sigmoid()
-    difference = float((scores - expected).abs().max())
-    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
-        raise BackendError(
-            f"the Keras model in PyTorch's layers gives other outputs than Keras does, by {difference:.1e}. "
-            "Please report it, with the model's summary."
-        )
+    was = network.training
+    found = network.eval()(batch.permute(0, 3, 1, 2) if images and batch.dim() == 4 else batch).float()
+    network.train(was)
+    if not isinstance(network, Stateless):
+        match last_activation(model):
+            case "softmax":
+                found = found.softmax(-1)
+            case "sigmoid":
+                found = found.sigmoid()
+    return float((found - expected).abs().max()) / max(1.0, float(expected.abs().max()))
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def _need_torch() -> None:

@@ -68,6 +68,21 @@ def find_own(name: str, *, image_size: int | None = None, beside: Path | None = 
     )
 
 
+def find_keras(name: str, *, images: bool, beside: Path | None = None) -> tuple[Any, nn.Module, Callable[[], None]]:
+    """The Keras model of that name, the network that is trained in its place, and what writes the weights back.
+
+    raises  ConfigError if it is none of Keras
+    """
+    path, _, function = name.rpartition(":")
+    model = (
+        of_keras.load(name) if name.endswith(".keras") else of_file.built(of_file.read(path, function, beside=beside))
+    )
+    if not of_keras.is_keras(model):
+        raise ConfigError(f"{name} is not a model of Keras. Try --to onnx.")
+    network, write_back, _ = of_keras.network(model, images=images)
+    return model, network, write_back
+
+
 def of_module(model: nn.Module, name: str) -> Own:
     """A model that was handed over: trained where it is, its class count as it has it."""
     if of_keras.is_keras(model):

@@ -48,7 +48,7 @@ class Scores(nn.Module):
                 return torch.cat([torch.zeros_like(found), found], 1)
             case "probability":
                 return torch.cat([_log(1 - found), _log(found)], 1)
-        return found
+        return found[:, None] if found.dim() == 1 else found
 
 
 def _log(probabilities: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def _log(probabilities: Tensor) -> Tensor:
 
 @torch.no_grad()
 def find_outputs(model: nn.Module, batch: Any, classes: int, name: str) -> tuple[Outputs, bool]:
-    """What the model gives for a batch of real samples, and whether it gives a plain tensor.
+    """What the model gives for a batch of real samples, and whether it gives a plain tensor (N, …).
 
     classes  that the data has; 0: its targets are numbers
     raises   ConfigError, ShapeError with one sentence for a model that does not fit
@@ -82,7 +82,7 @@ def find_outputs(model: nn.Module, batch: Any, classes: int, name: str) -> tuple
         raise ShapeError(f"{name} gives {tuple(found.shape)} of {found.dtype} for {len(batch)} samples.")
     if not bool(found.isfinite().all()):
         raise ConfigError(f"{name} gives no finite numbers before the first step. Try other first weights, or inputs.")
-    plain = isinstance(raw, Tensor)
+    plain = isinstance(raw, Tensor) and raw.dim() > 1
     if not classes:
         return "values", plain
     if found.shape[1:] == (1,) and classes == 2:
