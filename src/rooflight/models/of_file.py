@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -44,6 +45,7 @@ def read(path: str, function: str, *, beside: Path | None = None) -> UserFile:
     for folder in (beside, file.parent):
         if folder is not None and str(folder.resolve()) not in sys.path:
             sys.path.append(str(folder.resolve()))  # for what it imports now, and while it builds
+    os.environ.setdefault("KERAS_BACKEND", "torch")  # before a file imports Keras, which would take TensorFlow
     try:
         with redirect_stdout(sys.stderr):  # stdout is for the answer
             spec.loader.exec_module(module)
