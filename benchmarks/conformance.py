@@ -33,6 +33,8 @@ CASES: dict[str, tuple[Any, ...]] = {
     "Resize down": (ops.Resize((96, 120)),),
     "Resize up": (ops.Resize((300, 260)),),
     "Resize without antialias": (ops.Resize((96, 120), antialias=False),),
+    "Resize bicubic down": (ops.Resize((96, 120), interpolation="bicubic"),),
+    "Resize bicubic up": (ops.Resize((300, 260), interpolation="bicubic"),),
     "Resize nearest": (ops.Resize((96, 120), interpolation="nearest"),),
     "Resize + CenterCrop": (ops.Resize(128), ops.CenterCrop(112)),
     "CenterCrop larger than the image": (ops.CenterCrop(260),),

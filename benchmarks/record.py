@@ -16,8 +16,8 @@ class Run:
     variant: str
     batch: int
     round: int
-    images_per_second: float  # of the steps
-    whole_images_per_second: float  # of whole epochs: waiting for input counts
+    samples_per_second: float  # of the steps
+    whole_samples_per_second: float  # of whole epochs: waiting for input counts
     first_step_seconds: float  # from the start of the process, imports included
     peak_bytes: int  # resident, of the process and its children
     parameters: int
@@ -27,15 +27,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A variant at one batch size. A ratio is Rooflight's images/s over the variant's, in the same round."""
+    """A variant at one batch size. A ratio is Rooflight's samples/s over the variant's, in the same round."""
 
     variant: str
     batch: int
     rounds: int
-    images_per_second: float
-    images_per_second_low: float  # quartiles
-    images_per_second_high: float
-    whole_images_per_second: float
+    samples_per_second: float
+    samples_per_second_low: float  # quartiles
+    samples_per_second_high: float
+    whole_samples_per_second: float
     rooflight_ratio: float
     rooflight_ratio_low: float
     rooflight_ratio_high: float
@@ -59,21 +59,21 @@ class Comparison:
 
 def summarise(runs: Sequence[Run]) -> tuple[Row, ...]:
     """A row for each batch and variant, fastest first. Rounds without the reference have no ratio and are refused."""
-    reference = {(run.batch, run.round): run.images_per_second for run in runs if run.variant == REFERENCE}
+    reference = {(run.batch, run.round): run.samples_per_second for run in runs if run.variant == REFERENCE}
     rows = []
     for batch, variant in sorted({(run.batch, run.variant) for run in runs}):
         mine = [run for run in runs if (run.batch, run.variant) == (batch, variant)]
-        rates = _spread([run.images_per_second for run in mine])
-        ratios = _spread([reference[run.batch, run.round] / run.images_per_second for run in mine])
+        rates = _spread([run.samples_per_second for run in mine])
+        ratios = _spread([reference[run.batch, run.round] / run.samples_per_second for run in mine])
         rows.append(
             Row(
                 variant=variant,
                 batch=batch,
                 rounds=len(mine),
-                images_per_second=rates[1],
-                images_per_second_low=rates[0],
-                images_per_second_high=rates[2],
-                whole_images_per_second=median(run.whole_images_per_second for run in mine),
+                samples_per_second=rates[1],
+                samples_per_second_low=rates[0],
+                samples_per_second_high=rates[2],
+                whole_samples_per_second=median(run.whole_samples_per_second for run in mine),
                 rooflight_ratio=ratios[1],
                 rooflight_ratio_low=ratios[0],
                 rooflight_ratio_high=ratios[2],

@@ -37,7 +37,7 @@ def speed_block(result: Comparison, name: str) -> str:
     columns += [f"Rooflight is, batch {batch}" for batch in batches] + ["first step", "peak memory"]
     rows = tuple(
         (row.variant, *_cells([by_name[row.variant, batch] for batch in batches], row))
-        for row in sorted(largest, key=lambda row: -row.images_per_second)
+        for row in sorted(largest, key=lambda row: -row.samples_per_second)
     )
     place = result.environment
     rounds = max(row.rounds for row in result.rows)
@@ -49,7 +49,7 @@ def speed_block(result: Comparison, name: str) -> str:
 
 
 def _cells(rows: list[Row], at_largest: Row) -> list[str]:
-    rates = [f"{row.images_per_second:,.0f}" for row in rows]
+    rates = [f"{row.samples_per_second:,.0f}" for row in rows]
     ratios = [f"{row.rooflight_ratio:.2f}×" for row in rows]
     return [*rates, *ratios, f"{at_largest.first_step_seconds:.1f} s", f"{at_largest.peak_bytes / 2**30:.2f} GiB"]
 

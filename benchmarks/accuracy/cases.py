@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmarks.accuracy.rows import Row
+from rooflight.estimate.holding import Blocks
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.table import OpTable
 
 
 class NotPredictedError(Exception):
     """A row that gets no prediction; the message is the reason that is counted."""
+
+
+LORA_RANK = 8  # of adapters, where a source does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,7 @@ class Recipe:
     fused_attention: bool = True
     checkpointing: bool = False
     trainable: Literal["all", "head", "lora"] = "all"
+    lora_rank: int = field(default=LORA_RANK, repr=False)  # traces on disk are named after what is shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class Case:
     per_sample  what the metric counts in one sample: tokens of a sequence
     repeats     micro-batches, or steps of a sampler, in what the row calls a step
     change      what the run does otherwise than the trace of its recipe: weights of fewer bits, a GPU's share of them
+    holding     what it keeps in memory otherwise
     exchanged   bytes of each message in which GPUs that split one step tell each other their parts
     beside      other work that comes with the step: so many steps of another case for each of this one
     """
@@ -57,6 +63,7 @@ class Case:
     per_sample: float = 1.0
     repeats: float = 1.0
     change: Callable[[OpTable], OpTable] | None = None
+    holding: Callable[[Blocks, OpTable], Blocks] | None = None
     exchanged: tuple[float, ...] = ()
     beside: tuple[tuple["Case", float], ...] = ()
     assumed: Mapping[str, str] = field(default_factory=dict)  # what the row does not say, and what was taken for it

@@ -24,11 +24,11 @@ def several_seconds(
     table       of one micro-batch of one GPU
     raises      NotPredictedError if the row does not say how its GPUs work together, or in a form that is not predicted
     """
-    gpus, trains = case.row.gpus, case.recipe.task == "train"
-    item = 4 if case.recipe.weights == "float32" else 2
+    gpus = case.row.gpus
     if case.parallel == "threads":
+        size = parameters * _item(case)
         return threads_seconds(
-            one, gpus, spec, gradient_bytes=parameters * item * trains, parameter_bytes=parameters * item
+            one, gpus, spec, gradient_bytes=size * (case.recipe.task == "train"), parameter_bytes=size
         )
     if case.parallel is None:
         raise NotPredictedError("several GPUs, and no word of how they work together")
@@ -37,18 +37,32 @@ def several_seconds(
         # A case counts what a ring sends: 2·(n − 1) / n of what is added up.
         added = [sent * gpus / (2 * (gpus - 1)) for sent in case.exchanged]
         return one.seconds + sum(seconds("all_reduce", size, group, joined) for size in added)
-    sharded = case.parallel == "sharded"
-    form = Parallel(data=gpus, sharding=_sharding(case) if sharded else "none", micro_batches=micro_batches(case))
-    weights = Weights(
-        gathered=parameters * (2 if sharded else item),
-        reduced=parameters * trainable_share(case) * item * trains,
-        parameters=parameters,
-    )
+    form, weights = form_of(case), weights_of(case, parameters)
     try:
         found = several(table, weights, form, spec, setting, shares).shared.seconds
     except ConfigError as error:
         raise NotPredictedError(str(error)) from error
     return found / form.micro_batches
+
+
+def form_of(case: Case) -> Parallel:
+    """The form that GPUs share a step in, each with a batch of its own."""
+    sharding = _sharding(case) if case.parallel == "sharded" else "none"
+    return Parallel(data=case.row.gpus, sharding=sharding, micro_batches=micro_batches(case))
+
+
+def weights_of(case: Case, parameters: float) -> Weights:
+    """What its ranks send each other."""
+    item, trains = _item(case), case.recipe.task == "train"
+    return Weights(
+        gathered=parameters * (2 if case.parallel == "sharded" else item),
+        reduced=parameters * trainable_share(case) * item * trains,
+        parameters=parameters,
+    )
+
+
+def _item(case: Case) -> int:
+    return 4 if case.recipe.weights == "float32" else 2
 
 
 def micro_batches(case: Case) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy.cases import NotPredictedError, Recipe
+from benchmarks.accuracy.cases import LORA_RANK, NotPredictedError, Recipe
 from rooflight.core.errors import TraceError
 from rooflight.core.types import Trace
 from rooflight.estimate.table import Array, Index, OpTable, at_batch, table
@@ -190,6 +190,7 @@ def _trace(recipe: Recipe, batch: int) -> Trace:
         optimizer=(recipe.optimizer or "sgd") if recipe.task == "train" else None,
         checkpointing=recipe.checkpointing,
         trainable=recipe.trainable,
+        lora_rank=recipe.lora_rank,
         generation=model.generation,
     )
     try:
@@ -211,7 +212,8 @@ def _blocks(trace: Trace) -> Blocks:
 def _key(recipe: Recipe) -> str:
     """Name of a recipe's file: the model to be read by a person, the rest as a digest with the versions."""
     versions = [f"{name} {_version(name)}" for name in PACKAGES]
-    digest = hashlib.sha256(repr((recipe, BATCHES, versions)).encode()).hexdigest()[:16]
+    adapters = () if recipe.lora_rank == LORA_RANK else (recipe.lora_rank,)
+    digest = hashlib.sha256(repr((recipe, *adapters, BATCHES, versions)).encode()).hexdigest()[:16]
     return f"{recipe.model.replace(':', '-').replace('/', '_')}-{recipe.task}-{digest}"
 
 

@@ -25,15 +25,16 @@ def main() -> None:
 
         tf.config.threading.set_intra_op_parallelism_threads(task.threads)
     x_train, y_train, x_test, y_test = task.arrays()
-    x_train, x_test = (x[..., None].astype("float32") / 255 for x in (x_train, x_test))
+    if x_train.dtype == "uint8":  # images; token ids stay as they are
+        x_train, x_test = (x[..., None].astype("float32") / 255 for x in (x_train, x_test))
     record = task.record(len(x_train))
-    model = network(keras, "cnn")
+    model = network(keras, task.model)
     compile_model(keras, model)
     clock = step_clock(keras, record.first_step_done)
     model.fit(x_train, y_train, batch_size=task.batch, epochs=task.epochs, verbose=0, callbacks=[clock])
-    images = record.images - min(task.batch, record.images)  # the steps' seconds count from the end of the first one
+    samples = record.samples - min(task.batch, record.samples)  # the steps' seconds count from the end of the first one
     for seconds, step_seconds in clock.epochs:
-        record.epoch_done(seconds, steps=(images, step_seconds) if images else None)
+        record.epoch_done(seconds, steps=(samples, step_seconds) if samples else None)
     _, accuracy = model.evaluate(x_test, y_test, batch_size=500, verbose=0)
     versions = {"keras": keras.__version__, backend: __import__(backend).__version__}
     record.finish(parameters=model.count_params(), accuracy=float(accuracy), versions=versions)

@@ -7,7 +7,7 @@ import warnings
 import lightning
 import torch
 import torch.nn.functional as F
-from network import accuracy, build
+from network import accuracy, build, tensors
 from task import Record, read_task
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -24,12 +24,12 @@ class Network(lightning.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = build()
+        self.layers = build(task.model)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """The loss of a batch."""
-        images, labels = batch
-        return F.cross_entropy(self.layers(images), labels)
+        samples, labels = batch
+        return F.cross_entropy(self.layers(samples), labels)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""
@@ -58,8 +58,7 @@ class Epochs(lightning.Callback):
 def main() -> None:
     """Fit the epochs, evaluate."""
     torch.set_num_threads(task.threads)
-    x_train, y_train, x_test, y_test = (torch.from_numpy(array) for array in task.arrays())
-    x_train, x_test = (x[:, None].float() / 255 for x in (x_train, x_test))
+    x_train, y_train, x_test, y_test = tensors(task.arrays())
     record = task.record(len(x_train))
     model = Network()
     trainer = lightning.Trainer(

@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from rooflight.bench.contender import peak_bytes
+from rooflight.bench.contender import ModelName, peak_bytes
 
 CLASSES = 10
 
@@ -20,13 +20,13 @@ CLASSES = 10
 class Record:
     """Times of one training run. The first epoch is warm-up; evaluation is in none of them.
 
-    rates        images/s of each epoch's steps
-    whole_rates  images/s of each epoch from its beginning to its end, waiting for input included
+    rates        samples/s of each epoch's steps
+    whole_rates  samples/s of each epoch from its beginning to its end, waiting for input included
     """
 
     batch: int
     epochs: int
-    images: int
+    samples: int
     started: float  # wall clock when the process was asked for
     first_step_seconds: float = 0.0
     rates: list[float] = field(default_factory=list)
@@ -39,10 +39,10 @@ class Record:
             self.first_step_seconds = time.time() - self.started
 
     def epoch_done(self, seconds: float, *, steps: tuple[int, float] | None = None) -> None:
-        """An epoch took so long. `steps`: images and seconds of its steps, where they are less than the whole."""
-        images, step_seconds = steps or (self.images, seconds)
-        self.rates.append(images / step_seconds)
-        self.whole_rates.append(self.images / seconds)
+        """An epoch took so long. `steps`: samples and seconds of its steps, where they are less than the whole."""
+        samples, step_seconds = steps or (self.samples, seconds)
+        self.rates.append(samples / step_seconds)
+        self.whole_rates.append(self.samples / seconds)
         self.children_bytes = sum(peak_bytes(str(child.pid)) for child in multiprocessing.active_children())
 
     def finish(self, *, parameters: int, accuracy: float, versions: dict[str, str]) -> None:
@@ -50,8 +50,8 @@ class Record:
         if len(self.rates) != self.epochs:
             sys.exit(f"asked for {self.epochs} epochs, {len(self.rates)} were timed")
         line = {
-            "images_per_second": median(self.rates[1:]),
-            "whole_images_per_second": median(self.whole_rates[1:]),
+            "samples_per_second": median(self.rates[1:]),
+            "whole_samples_per_second": median(self.whole_rates[1:]),
             "first_step_seconds": self.first_step_seconds,
             "peak_bytes": peak_bytes("self") + self.children_bytes,
             "parameters": parameters,
@@ -65,6 +65,7 @@ class Record:
 class Task:
     """What to train on, and how."""
 
+    model: ModelName
     variant: str
     data: str
     batch: int
@@ -72,21 +73,21 @@ class Task:
     threads: int
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """x_train, y_train, x_test, y_test: uint8 (N, 28, 28) and int64 (N,)."""
+        """x_train, y_train, x_test, y_test: images in uint8 (N, H, W) or token ids (N, T), as stored; int64 (N,)."""
         with np.load(self.data, allow_pickle=False) as archive:
             x_train, y_train, x_test, y_test = (archive[key] for key in ("x_train", "y_train", "x_test", "y_test"))
         return x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64)
 
-    def record(self, images: int) -> Record:
+    def record(self, samples: int) -> Record:
         """An empty record of this task."""
-        return Record(self.batch, self.epochs, images, started=float(os.environ["BENCHMARK_STARTED"]))
+        return Record(self.batch, self.epochs, samples, started=float(os.environ["BENCHMARK_STARTED"]))
 
 
 def read_task() -> Task:
     """The task from the command line."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("variant")
-    parser.add_argument("data")
+    for name in ("model", "variant", "data"):
+        parser.add_argument(name)
     for name in ("batch", "epochs", "threads"):
         parser.add_argument(name, type=int)
     return Task(**vars(parser.parse_args(sys.argv[1:])))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
-from network import accuracy, build
+from network import accuracy, build, tensors
 from task import read_task
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -22,19 +22,18 @@ task = read_task()
 class Sliced:
     """The set in memory, shuffled by a permutation each epoch."""
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images, self.labels = images, labels
+    def __init__(self, samples: Tensor, labels: Tensor) -> None:
+        self.samples, self.labels = samples, labels
 
     def __iter__(self) -> Iterable[tuple[Tensor, Tensor]]:
         for chosen in torch.randperm(len(self.labels)).split(task.batch):
-            yield self.images[chosen], self.labels[chosen]
+            yield self.samples[chosen], self.labels[chosen]
 
 
 def main() -> None:
     """Train the epochs, evaluate."""
     torch.set_num_threads(task.threads)
-    x_train, y_train, x_test, y_test = (torch.from_numpy(array) for array in task.arrays())
-    x_train, x_test = (x[:, None].float() / 255 for x in (x_train, x_test))
+    x_train, y_train, x_test, y_test = tensors(task.arrays())
     record = task.record(len(x_train))
     kind, workers, *precision = task.variant.split("-")
     if kind == "loader":
@@ -47,14 +46,14 @@ def main() -> None:
         )
     else:
         batches = Sliced(x_train, y_train)
-    model = build()
+    model = build(task.model)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=kind == "memory")
     for _ in range(task.epochs):
         begin = time.perf_counter()
-        for images, labels in batches:
+        for samples, labels in batches:
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=bool(precision)):
-                loss = F.cross_entropy(model(images), labels)
+                loss = F.cross_entropy(model(samples), labels)
             loss.backward()
             optimizer.step()
             record.first_step_done()

@@ -2,4 +2,5 @@
 
 from rooflight.cli.main import main
 
-main()
+if __name__ == "__main__":  # processes that a command starts import this module too
+    main()

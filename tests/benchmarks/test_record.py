@@ -16,8 +16,8 @@ def run(variant: str, number: int, rate: float) -> Run:
         variant=variant,
         batch=32,
         round=number,
-        images_per_second=rate,
-        whole_images_per_second=rate / 2,
+        samples_per_second=rate,
+        whole_samples_per_second=rate / 2,
         first_step_seconds=1.0 + number,
         peak_bytes=100,
         parameters=93_322,
@@ -30,10 +30,10 @@ def test_ratios_are_taken_round_by_round() -> None:
     """The machine halves its speed in the second round: the ratio does not see it."""
     runs = [run("rooflight", 0, 300), run("peer", 0, 200), run("rooflight", 1, 150), run("peer", 1, 100)]
     first, second = summarise(runs)
-    assert (first.variant, first.rooflight_ratio, first.images_per_second) == ("rooflight", 1.0, 225)
+    assert (first.variant, first.rooflight_ratio, first.samples_per_second) == ("rooflight", 1.0, 225)
     assert (second.variant, second.rooflight_ratio, second.rooflight_ratio_low) == ("peer", 1.5, 1.5)
-    assert (second.images_per_second_low, second.images_per_second_high) == (125, 175)
-    assert second.whole_images_per_second == 75
+    assert (second.samples_per_second_low, second.samples_per_second_high) == (125, 175)
+    assert second.whole_samples_per_second == 75
     assert second.first_step_seconds == 1.5
 
 

@@ -23,20 +23,20 @@ def task(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_steps_are_told_apart_from_the_wait_before_them(task: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    """1,000 images: 900 of them in 3 s of steps, in an epoch of 10 s. The first epoch does not count."""
-    record = task.Record(batch=100, epochs=3, images=1000, started=0.0)
+    """1,000 samples: 900 of them in 3 s of steps, in an epoch of 10 s. The first epoch does not count."""
+    record = task.Record(batch=100, epochs=3, samples=1000, started=0.0)
     record.epoch_done(100.0)
     record.epoch_done(10.0, steps=(900, 3.0))
     record.epoch_done(5.0, steps=(900, 3.0))
     record.finish(parameters=7, accuracy=0.5, versions={})
     line = json.loads(capsys.readouterr().out)
-    assert line["images_per_second"] == 300
-    assert line["whole_images_per_second"] == (1000 / 10 + 1000 / 5) / 2
+    assert line["samples_per_second"] == 300
+    assert line["whole_samples_per_second"] == (1000 / 10 + 1000 / 5) / 2
     assert line["peak_bytes"] > 1_000_000
 
 
 def test_an_epoch_that_was_not_timed_is_refused(task: ModuleType) -> None:
-    record = task.Record(batch=100, epochs=3, images=1000, started=0.0)
+    record = task.Record(batch=100, epochs=3, samples=1000, started=0.0)
     record.epoch_done(1.0)
     with pytest.raises(SystemExit, match="3 epochs, 1 were timed"):
         record.finish(parameters=7, accuracy=0.5, versions={})

@@ -11,6 +11,7 @@ from torchvision.transforms.v2.functional import resize
 from rooflight.core.errors import DataError
 from rooflight.data.decode import decode_image, fit_images
 from rooflight.data.jpeg import decode_plain_jpeg, jpeg_decoder
+from rooflight.data.pipeline import Pipeline, Resize
 
 
 def test_png_comes_back_to_the_bit(tmp_path: Path) -> None:
@@ -134,3 +135,15 @@ def test_smallest_and_longest_pictures_are_fitted(tmp_path: Path, size: tuple[in
     assert image.shape == (3, size[1], size[0])
     fitted = fit_images(image[None], 3, 28, 28)[0].int()
     assert (fitted - torch.tensor([200, 100, 50]).view(3, 1, 1)).abs().max() <= 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (28, 28), (90, 61), (700, 1100)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_fitted_to_the_same_bytes_as_the_pipeline_resizes_them(size: tuple[int, int], channels: int) -> None:
+    images = torch.randint(0, 256, (2, channels, *size), generator=torch.Generator().manual_seed(0)).byte()
+    for fitted in ((40, 24), (1, 1), (1, 5)):
+        resize = Pipeline([Resize(fitted)])
+        expected = resize.apply(images, resize.draw(range(2)))
+        assert torch.equal(fit_images(images, channels, *fitted), expected)
+        last = images.contiguous(memory_format=torch.channels_last)
+        assert torch.equal(fit_images(last, channels, *fitted), expected)

@@ -18,7 +18,7 @@ from rooflight.core.errors import BackendError, ConfigError, DataError, Roofligh
 from rooflight.data import sources
 from rooflight.data.images import ImageSet, load_images, measure_preprocessing
 from rooflight.data.loader.files import open_folder
-from rooflight.data.text import king_james
+from rooflight.data.text.king_james import king_james
 from tests.data.conftest import write_idx
 
 Write = Callable[..., Path]

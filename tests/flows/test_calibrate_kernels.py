@@ -6,10 +6,9 @@ import torch
 
 from rooflight.core.codec import from_json, to_json
 from rooflight.core.console import Silent
-from rooflight.core.types import TimedKernels, Workload
+from rooflight.core.types import TimedKernels
 from rooflight.flows.calibrate_kernels import time_kernels
-from rooflight.flows.plan_here import predict_recipe
-from rooflight.models.resolve import resolve
+from rooflight.flows.plan_here import predict_step, workload_of
 from tests.flows.conftest import ROOF
 
 CPU = torch.device("cpu")
@@ -21,12 +20,9 @@ def test_timed_kernels_are_kept_in_json_and_predict_a_step() -> None:
     assert timed.low <= timed.high
     assert {"convolution", "convolution_backward", "mm", "_fused_adam"} <= {row.kernel for row in timed.kernels}
     assert from_json(TimedKernels, to_json(timed)) == timed
-    cnn = resolve("cnn")
-    workload = Workload(
-        model="cnn", task="train", batch=8, input_shape=cnn.input_shape, dtype="float32", optimizer="adam"
-    )
-    _, plain = predict_recipe(cnn, workload, ROOF, CPU)
-    _, predicted = predict_recipe(cnn, workload, replace(ROOF, timed=timed), CPU)
+    workload = workload_of("cnn", task="train", batch=8, dtype="float32")
+    _, plain = predict_step(workload, ROOF, CPU)
+    _, predicted = predict_step(workload, replace(ROOF, timed=timed), CPU)
     assert predicted.step_seconds != plain.step_seconds
     assert predicted.low <= predicted.samples_per_second <= predicted.high
     assert "4 random networks" in predicted.assumptions[0]

@@ -284,3 +284,39 @@ def test_what_else_a_plan_prints_is_no_page_and_is_named(key: str, said: str, tm
     saved.write_text(f'{{"workload": {{}}, "{key}": []}}')
     with pytest.raises(ConfigError, match=said):
         report(saved)
+
+
+# ---------------------------------------------------------------- what feeds the GPUs
+
+
+def test_cores_that_decode_too_little_limit_the_plan_and_it_says_how_many_would_do() -> None:
+    report = of("A100 SXM4 80GB", model="resnet50", batch=64, cores=2, decode_rate=100.0)
+    (row,) = answer(report).estimates
+    assert (row.bound_by, row.samples_per_second) == ("input", pytest.approx(200))
+    assert row.fed is not None
+    needed = -(-row.fed.gpu_samples_per_second // 100)
+    (said,) = (note for note in report.notes if "bound by its input" in note)
+    assert "2 cores decode 200 samples/s" in said
+    assert f": {needed:.0f} would keep up" in said
+    assert from_json(Plan, to_json(report.answer)) == report.answer
+
+
+def test_a_loader_that_keeps_up_changes_nothing_but_augmentation_on_the_device() -> None:
+    free, kept = (answer(of("A100 SXM4 80GB", batch=64, input_rate=rate)).estimates[0] for rate in (None, 1e7))
+    assert free.fed is None
+    assert kept.bound_by == free.bound_by
+    assert free.step_seconds <= kept.step_seconds < 1.01 * free.step_seconds
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"input_rate": 0.0}, "--input-rate 0: it must be more than 0"),
+        ({"input_rate": 100.0, "cores": 4}, "leave out --cores"),
+        ({"decode_rate": 100.0}, "add --cores"),
+        ({"model": "lstm", "cores": 4}, "how fast a core makes samples"),
+    ],
+)
+def test_input_flags_that_say_too_little_or_too_much_are_refused(more: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        of("A100 SXM4 80GB", **more)

@@ -1,6 +1,6 @@
 """Training end to end."""
 
-import json
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +10,14 @@ import safetensors.torch
 import torch
 
 from rooflight.core.codec import from_json
-from rooflight.core.errors import ConfigError, RooflightError
+from rooflight.core.errors import ConfigError, ResourceError, RooflightError
 from rooflight.core.runs import EpochRecord, TrainResult
 from rooflight.core.tables import text
 from rooflight.core.training import TrainConfig
 from rooflight.flows.checkpoint import read_result
 from rooflight.flows.setting import pick_flip
 from rooflight.flows.train import train
+from rooflight.train.checkpoint.read import read_checkpoint
 from tests.flows.conftest import ROOF
 
 
@@ -64,7 +65,7 @@ def test_the_same_seed_gives_the_same_weights(trained: TrainResult, tmp_path: Pa
     again = train(replace(trained.config), out=tmp_path / "again", roof=ROOF).answer
     assert isinstance(again, TrainResult)
     weights = [
-        safetensors.torch.load_file(Path(run) / "checkpoints/epoch-0003.safetensors")
+        safetensors.torch.load_file(Path(run) / "checkpoints/step-00000060/model.safetensors")
         for run in (trained.run, again.run)
     ]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
@@ -117,23 +118,21 @@ def test_a_stop_after_an_epoch_keeps_its_checkpoint(
     monkeypatch.setattr(EventWriter, "scalars", stop)
     with pytest.raises(KeyboardInterrupt):
         train(trained.config, out=tmp_path / "run", roof=ROOF)
-    kept = json.loads((tmp_path / "run/checkpoints/last.json").read_text())
-    assert kept["epoch"] == 1
+    assert read_checkpoint(tmp_path / "run")[0].epoch == 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
 def test_a_full_disk_is_said_and_leaves_nothing(
     trained: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rooflight.core import files
-
-    def to_full_disk(path: Path, content: bytes | str) -> None:
-        files.fill_file(path, lambda partial: Path("/dev/full").write_bytes(b"x"))
-
-    monkeypatch.setattr("rooflight.train.checkpoint.write_file", to_full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("rooflight.train.checkpoint.write.write_tensors", no_space)
+    with pytest.raises(ResourceError, match=r"step 60 could not be saved: No space left.* Free some space"):
         train(trained.config, out=tmp_path / "run", roof=ROOF)
     assert list(tmp_path.iterdir()) == []
+
+
+def no_space(tensors: object, path: Path) -> None:
+    path.write_bytes(b"half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def test_digits_are_not_mirrored() -> None:

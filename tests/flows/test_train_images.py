@@ -13,6 +13,7 @@ from rooflight.core.runs import TrainResult
 from rooflight.core.tables import text
 from rooflight.core.training import TrainConfig
 from rooflight.data.images import load_images
+from rooflight.data.pipeline import Pipeline, RandomHorizontalFlip, RandomResizedCrop
 from rooflight.flows import train_images
 from rooflight.flows.train import train
 from tests.flows.conftest import ROOF
@@ -56,8 +57,27 @@ def test_training_goes_on_and_names_the_broken_files(pictures: Path, tmp_path: P
     assert {Path(bad["name"]).name for bad in stored} == {"013.png", "050.png"}
     assert any("images stay on disk: as asked" in reason for reason in result.reasons) == (storage == "disk")
     assert any(reason.startswith("loading, one worker alone: read") for reason in result.reasons) == (storage == "disk")
+    assert any(reason.startswith("workers decode: there is no") for reason in result.reasons) == (storage == "disk")
     held_out = [bad for bad in result.data.bad if bad.sample >= 160]
     assert result.evaluation.count == 40 - len(held_out)  # broken test files are counted nowhere
+
+
+@pytest.mark.parametrize("storage", ["memory", "disk"])
+def test_a_pipeline_augments_from_memory_and_from_disk(
+    pictures: Path, tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    spec = tmp_path / "mine.json"
+    spec.write_text(Pipeline([RandomResizedCrop(28, scale=(0.6, 1.0)), RandomHorizontalFlip()]).to_json())
+    result, _ = run(config(pictures, storage=storage, augmentation=str(spec)), tmp_path / "run")
+    assert result.evaluation.accuracy > 0.9
+    assert any("augmentation RandomResizedCrop, RandomHorizontalFlip, Normalize" in why for why in result.reasons)
+
+
+def test_a_misspelt_augmentation_is_refused_before_anything_is_made(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'imagenet'"):
+        run(config(pictures, augmentation="imagnet"), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_from_disk_the_same_seed_gives_the_same_weights(pictures: Path, tmp_path: Path) -> None:
@@ -82,7 +102,9 @@ def test_too_many_broken_files_stop_the_run(pictures: Path, tmp_path: Path) -> N
         assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_folder_cannot_stay_on_disk(tmp_path: Path) -> None:
+def test_what_cannot_be_on_disk_or_decoded_there_is_refused(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--decode gpu: this run is on cpu"):
+        run(config(pictures, storage="disk", decode="gpu"), tmp_path / "run")
     with pytest.raises(ConfigError, match="--data bundled is no folder"):
         train(TrainConfig(storage="disk"), out=tmp_path / "run", roof=ROOF)
     with pytest.raises(ConfigError, match=r"--max-bad 1: it is a share"):

@@ -1,5 +1,6 @@
 """A trained run in use: predict, export, report."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rooflight.core.codec import to_json
-from rooflight.core.errors import ConfigError, DataError
+from rooflight.core.errors import ConfigError, DataError, RooflightError
 from rooflight.core.plans import PlanConfig
 from rooflight.core.runs import TrainResult
 from rooflight.flows import calibration
@@ -148,10 +149,20 @@ def test_a_plan_of_no_time_has_no_page(tmp_path: Path) -> None:
         report(document)
 
 
+def rewrite(document: Path, content: bytes) -> None:
+    """Replace a checkpoint's document, and its sum in the manifest."""
+    document.write_bytes(content)
+    file = document.with_name("manifest.json")
+    manifest = json.loads(file.read_text())
+    manifest["files"][document.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    file.write_text(json.dumps(manifest))
+
+
 def test_a_checkpoint_that_was_tampered_with_is_refused(trained: TrainResult, tmp_path: Path, pictures: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained.run, run)
-    document = run / "checkpoints/last.json"
+    document = next((run / "checkpoints").glob("*/checkpoint.json"))
+    shutil.rmtree(next(folder for folder in document.parent.parent.glob("step-*") if folder != document.parent))
     whole = json.loads(document.read_text())
     for changed in (
         {"mean": [0.9]},
@@ -163,11 +174,11 @@ def test_a_checkpoint_that_was_tampered_with_is_refused(trained: TrainResult, tm
         {"height": 14},
         {"height": 0},
     ):
-        document.write_text(json.dumps({**whole, "preprocessing": {**whole["preprocessing"], **changed}}))
-        with pytest.raises(ConfigError):
+        rewrite(document, json.dumps({**whole, "preprocessing": {**whole["preprocessing"], **changed}}).encode())
+        with pytest.raises(RooflightError):
             predict(run, [pictures / "000-0.png"], device="cpu")
-    document.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="UTF-8"):
+    rewrite(document, b"\xff\xfe")
+    with pytest.raises(DataError, match="utf-8"):
         predict(run, [pictures / "000-0.png"], device="cpu")
 
 

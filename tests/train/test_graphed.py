@@ -26,7 +26,7 @@ def batches(device: torch.device) -> list[tuple[Tensor, Tensor]]:
 def trained(step: object, state: TrainState, device: torch.device) -> list[float]:
     losses = []
     for inputs, labels in batches(device):
-        losses.append(float(step(state, inputs, labels).mean))  # type: ignore[operator]
+        losses.append(float(step(state, inputs, labels, len(labels)).mean))  # type: ignore[operator]
         state.advance(len(labels))
     return losses
 

@@ -96,14 +96,14 @@ def trainer(width: int) -> Any:
 
 
 def test_a_starved_step_waits_for_its_data() -> None:
-    times = profile_steps(trainer(16), batches(20, wait=0.02), CPU, warm_up=1, steps=5)
+    times = profile_steps(trainer(16), batches(40, wait=0.02), CPU, seconds=0.0)
     assert times.data_seconds > 0.018
     assert times.data_seconds > 2 * times.step_seconds
     assert times.samples == 64
 
 
 def test_a_step_of_large_products_is_in_its_products() -> None:
-    times = profile_steps(trainer(2048), batches(20), CPU, warm_up=1, steps=4)
+    times = profile_steps(trainer(2048), batches(40), CPU, seconds=0.0)
     products = sum(seconds for name, seconds in times.seconds_of.items() if "mm" in name or "linear" in name)
     assert products > 0.5 * times.step_seconds
     assert times.data_seconds < 0.2 * times.step_seconds
@@ -113,4 +113,22 @@ def test_a_step_of_large_products_is_in_its_products() -> None:
 
 def test_data_that_end_too_soon_are_told() -> None:
     with pytest.raises(ConfigError, match="smaller --batch"):
-        profile_steps(trainer(16), batches(3), CPU, warm_up=1, steps=5)
+        profile_steps(trainer(16), batches(3), CPU, seconds=0.0)
+
+
+@pytest.mark.gpu
+def test_a_gpu_spends_a_step_of_large_products_in_their_kernels() -> None:
+    device = torch.device("cuda")
+    model = nn.Sequential(nn.Linear(256, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.Linear(4096, 10)).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(inputs: Tensor, labels: Tensor) -> None:
+        nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    fed = ((torch.randn(4096, 256, device=device), torch.randint(10, (4096,), device=device)) for _ in range(300))
+    times = profile_steps(step, fed, device, seconds=0.0)
+    products = sum(seconds for name, seconds in times.seconds_of.items() if "mm" in name or "linear" in name)
+    assert products > 0.5 * times.step_seconds
+    assert times.busy_seconds <= times.step_seconds

@@ -43,7 +43,7 @@ def step_of(micro_batch: int | None, *, loss: CrossEntropy | None = None, clip: 
 
 def trained(state: TrainState, step: Step, steps: int = 5) -> Tensor:
     for _ in range(steps):
-        step(state, batch(), LABELS)
+        step(state, batch(), LABELS, len(LABELS))
         state.advance(len(LABELS))
     return torch.cat([parameter.detach().flatten() for parameter in state.model.parameters()])
 
@@ -72,7 +72,7 @@ def test_the_loss_is_pytorchs_mean() -> None:
         (CrossEntropy(class_weights=weights), nn.CrossEntropyLoss(weight=weights)),
     ):
         model, twin = network(), network()
-        done = step_of(4, loss=loss)(state_of(model), batch(), LABELS)
+        done = step_of(4, loss=loss)(state_of(model), batch(), LABELS, len(LABELS))
         assert float(done.mean) == pytest.approx(float(theirs(twin(batch()), LABELS).detach()), rel=1e-6)
 
 
@@ -117,12 +117,12 @@ def test_out_of_memory_halves_and_repeats_the_same_step(error: Callable[[], Base
     norm = nn.BatchNorm1d(16)
     state = state_of(network(norm, hungry))
     step = step_of(None, on_halved=told.append)
-    first = step(state, batch(), LABELS)
+    first = step(state, batch(), LABELS, len(LABELS))
     assert told == [5, 2]
     assert step.micro_batch == 2
     # Batch norm sees micro-batches: the same as asking for 2 at once, its running statistics too.
     twin = state_of(network(nn.BatchNorm1d(16)))
-    expected = step_of(2)(twin, batch(), LABELS)
+    expected = step_of(2)(twin, batch(), LABELS, len(LABELS))
     assert float(first.loss) == pytest.approx(float(expected.loss), rel=1e-6)
     for own, other in zip(state.model.state_dict().values(), twin.model.state_dict().values(), strict=True):
         assert torch.allclose(own.float(), other.float(), atol=1e-6)
@@ -133,14 +133,14 @@ def test_memory_for_not_even_one_sample_is_said() -> None:
     state = state_of(network(Hungry(0, out_of_device_memory, backward=False)))
     before = [parameter.clone() for parameter in state.model.parameters()]
     with pytest.raises(ResourceError, match=r"one sample at a time.*rooflight plan"):
-        step_of(None)(state, batch(), LABELS)
+        step_of(None)(state, batch(), LABELS, len(LABELS))
     assert all(torch.equal(a, b) for a, b in zip(before, state.model.parameters(), strict=True))
 
 
 def test_other_errors_are_not_taken_for_memory() -> None:
     state = state_of(network(Hungry(0, lambda: RuntimeError("mat1 and mat2 cannot be multiplied"), backward=False)))
     with pytest.raises(RuntimeError, match="multiplied"):
-        step_of(None)(state, batch(), LABELS)
+        step_of(None)(state, batch(), LABELS, len(LABELS))
 
 
 def test_dropout_follows_from_the_place_alone() -> None:
@@ -149,7 +149,7 @@ def test_dropout_follows_from_the_place_alone() -> None:
         for _ in range(3):
             if disturb:
                 torch.rand(7)
-            found.append(float(step(state, batch(), LABELS).loss))
+            found.append(float(step(state, batch(), LABELS, len(LABELS)).loss))
             state.advance(len(LABELS))
         return found
 
@@ -162,7 +162,7 @@ def test_the_average_follows_the_weights() -> None:
     assert state.ema is not None
     expected = [parameter.detach().clone() for parameter in model.parameters()]
     for number in range(1, 4):
-        step_of(None)(state, batch(), LABELS)
+        step_of(None)(state, batch(), LABELS, len(LABELS))
         state.advance(len(LABELS))
         decay = min(0.9, (1 + number) / (10 + number))
         pairs = zip(expected, model.parameters(), strict=True)

@@ -1,5 +1,6 @@
 """What a watcher tells of a run, with clocks that are turned by hand."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from rooflight.core.live import Pace, StepRecord, Yardstick
-from rooflight.train.step_clock import DeviceClock, HostClock
+from rooflight.train.late import LateNumber
+from rooflight.train.step_clock import DeviceClock, HostClock, clock_of
 from rooflight.train.watch import Watcher, timed
 
 # 2 MFLOP and 1 kB a sample on a device of 1 GFLOP/s and 1 MB/s.
@@ -142,43 +144,66 @@ def test_before_the_first_step_nothing_is_known() -> None:
     assert watch(Hand()).epoch_pace() == Pace()
 
 
-class Event:
-    """As CUDA's: passed when the device's clock has come to it."""
+class Mark:
+    """As an event of CUDA: passed when the device's clock has come to it."""
 
-    device = 0.0  # the device's clock
+    device = 0.0  # when what has been issued so far will be done
+    passed = 0.0  # how far the device has come
 
     def __init__(self) -> None:
-        self.at = 0.0
-
-    def record(self) -> None:
-        self.at = Event.device
+        self.at = Mark.device
 
     def query(self) -> bool:
-        return Event.passed >= self.at
+        return Mark.passed >= self.at
 
-    passed = 0.0
-
-    def elapsed_time(self, later: "Event") -> float:
+    def elapsed_time(self, later: "Mark") -> float:
         return 1000 * (later.at - self.at)
 
 
 def test_a_gpu_waits_between_the_end_of_a_step_and_the_beginning_of_the_next() -> None:
-    clock = DeviceClock(Event)
-    Event.device = Event.passed = 0.0
+    clock = DeviceClock(Mark)
+    Mark.device = Mark.passed = 0.0
     for idle, busy in ((5.0, 1.0), (0.5, 1.0), (0.25, 2.0)):
         clock.asked()
-        Event.device += idle
+        Mark.device += idle
         clock.got()
-        Event.device += busy
+        Mark.device += busy
         clock.done(7)
     assert clock.laps() == []  # the device has not come so far: nobody waits for it
-    Event.passed = 7.5
+    Mark.passed = 7.5
     assert clock.laps() == [(7, 0.0, 1.0), (7, 0.5, 1.0)]  # what was before the first step was no training
-    Event.passed = Event.device
+    Mark.passed = Mark.device
     assert clock.laps() == [(7, 0.25, 2.0)]
     clock.interrupt()
-    Event.device += 60.0  # evaluation
+    Mark.device += 60.0  # evaluation
     clock.got()
     clock.done(7)
-    Event.passed = Event.device
+    Mark.passed = Mark.device
     assert clock.laps() == [(7, 0.0, 0.0)]
+
+
+@pytest.mark.gpu
+def test_a_gpus_clock_tells_busy_from_idle() -> None:
+    device = torch.device("cuda")
+    clock, x = clock_of(device), torch.randn(4096, 4096, device=device)
+    for _ in range(3):
+        clock.asked()
+        torch.cuda.synchronize()
+        time.sleep(0.05)  # the device has nothing to do
+        clock.got()
+        for _ in range(50):
+            x @ x
+        clock.done(1)
+    torch.cuda.synchronize()
+    (_, first, _), *others = clock.laps()
+    assert first == 0.0
+    for _, waited, worked in others:
+        assert 0.045 < waited < 0.5
+        assert worked > 0.001
+
+
+@pytest.mark.gpu
+def test_a_gpus_number_arrives_later() -> None:
+    number = LateNumber(torch.full((), 2.5, device="cuda"))
+    assert number.read() == 2.5
+    assert number.here()

@@ -8,6 +8,7 @@ from typing import Literal
 
 from benchmarks.accuracy.cases import Case, NotPredictedError, Recipe
 from benchmarks.accuracy.changes import decoding, one_after_other, routed, split_columns, split_rows, with_prompts
+from benchmarks.accuracy.holdings import packed
 from benchmarks.accuracy.names import language_name, squeezed
 from benchmarks.accuracy.reading import PRECISIONS, Precision, image_shape, precision, setting, task
 from benchmarks.accuracy.rows import Row
@@ -38,8 +39,8 @@ def speed_table(row: Row) -> Case:
         answer = row.seq_len or answer
     elif prompt is None and row.seq_len:
         length = row.seq_len
-    packed = {"int8": PRECISIONS["w8a16"], "int4": PRECISIONS["w4a16"]}
-    kept = packed.get((row.precision or "").lower()) or precision(row, usual="bf16")
+    usual = {"int8": PRECISIONS["w8a16"], "int4": PRECISIONS["w4a16"]}
+    kept = usual.get((row.precision or "").lower()) or precision(row, usual="bf16")
     found = _decode(row, kept=kept, prompt=length, answer=answer, server=server)
     # transformers spreads layers over the GPUs and runs one after the other
     return found if server or row.gpus == 1 else replace(found, row=replace(row, gpus=1))
@@ -96,11 +97,14 @@ def _decode(row: Row, *, kept: Precision, prompt: int, answer: int, server: bool
             setting=replace(setting(row, tf32="all"), compiled=server or row.compiled),
             parallel="split" if row.gpus > 1 else None,
             change=one_after_other(spread, prompts, mixture, weights, split),
+            holding=None if kept.bits is None else partial(packed, bits=kept.bits),
             exchanged=(_reduced(2.0 * tokens * int(config["hidden_size"]), row.gpus),) * messages,
         )
 
     tokens = together * (1.0 + prompt / answer) if server else together
-    decode = part("decode", tokens, round(prompt + answer / 2), together)
+    # Time is that of the middle of the answer, memory that of its end.
+    cached = prompt + answer if row.metric == "peak_memory_gib" else round(prompt + answer / 2)
+    decode = part("decode", tokens, cached, together)
     if server:
         return decode
     prefill = part("prefill", prompt, on_grid(prompt), prompt / on_grid(prompt))

@@ -117,12 +117,47 @@ def train(
     *,
     config: Annotated[Path | None, Parameter(help="settings from a JSON or TOML file; flags override it")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [default: runs/MODEL-DATE-TIME]")] = None,
+    resume: Annotated[Path | None, Parameter(help="go on with the run in this folder, exactly")] = None,
+    profile: Annotated[
+        bool, Parameter(negative="", help="a few steps only: where their time goes, and what to change")
+    ] = False,
+    json: Json = False,
+) -> Report | None:
+    """Train a model on real data, measure it, and compare with the prediction. With torchrun: on many GPUs."""
+    if profile:
+        if out is not None or resume is not None:
+            raise ConfigError("--profile trains a few steps and keeps nothing: leave out --out and --resume.")
+        from rooflight.flows.profile import profile_train
+
+        return profile_train(resolve_config(TrainConfig, given, config), console=console())
+    from rooflight.flows.train import resume as go_on
+    from rooflight.flows.train import train as flow
+    from rooflight.flows.train_ranks import prints_here
+
+    if resume is None:
+        answer = flow(resolve_config(TrainConfig, given, config), out=out, console=console())
+    elif config is not None or out is not None:
+        raise ConfigError("--resume takes configuration and folder from the run: leave out --config and --out.")
+    else:
+        answer = go_on(resume, given, console=console())
+    return answer if prints_here() else None
+
+
+@with_fields(TrainConfig, positional="model")
+def prove(
+    given: dict[str, Any],
+    *,
+    kills: Annotated[int, Parameter(help="how often a training is ended by SIGKILL")] = 10,
+    out: Annotated[Path | None, Parameter(help="keep the runs in this folder [default: they are removed]")] = None,
     json: Json = False,
 ) -> Report:
-    """Train a model on real data, measure it, and compare with the prediction."""
-    from rooflight.flows.train import train as flow
+    """Kill a training at random moments, during saves too, resume it, and compare with an undisturbed one, bit by bit.
 
-    return flow(resolve_config(TrainConfig, given, config), out=out, console=console())
+    Two epochs and a checkpoint every ten steps, unless --epochs and --checkpoint-every say otherwise.
+    """
+    from rooflight.flows.prove import prove as flow
+
+    return flow(given, kills=kills, out=out, console=console())
 
 
 def predict(
@@ -130,10 +165,30 @@ def predict(
     *inputs: Annotated[Path, Parameter(help="image files, or folders of them; a .npy or .npz file of arrays")],
     top: Annotated[int, Parameter(help="how many classes to name")] = 3,
     batch: Annotated[int, Parameter(help="images at a time")] = 256,
+    prompt: Annotated[str | None, Parameter(help="of a text model: what it goes on from")] = None,
+    tokens: Annotated[int, Parameter(help="words or characters to write after --prompt")] = 100,
+    temperature: Annotated[float, Parameter(help="of --prompt's text; 0: always the most probable token")] = 0.8,
+    streams: Annotated[int, Parameter(help="texts to write after --prompt")] = 1,
+    seed: Annotated[int, Parameter(help="of --prompt's texts")] = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> Report:
-    """What is in these images? Class and probability, preprocessed as in training."""
+    """What is in these images? Class and probability, preprocessed as in training. Or: how does this text go on?"""
+    if prompt is not None:
+        from rooflight.flows.generate import generate
+
+        if inputs:
+            raise ConfigError("--prompt is for a text model, and images for another: give one of the two.")
+        return generate(
+            run,
+            prompt,
+            tokens=tokens,
+            temperature=temperature,
+            streams=streams,
+            seed=seed,
+            device=device,
+            console=console(),
+        )
     from rooflight.flows.predict import predict as flow
 
     return flow(run, inputs, top=top, batch=batch, device=device, console=console())
@@ -178,4 +233,4 @@ def demo(
     return flow(device=device, out=out, console=console())
 
 
-COMMANDS = (info, plan, train, predict, export, report, demo)
+COMMANDS = (info, plan, train, prove, predict, export, report, demo)

@@ -38,6 +38,10 @@ class BackendError(RooflightError):
     """An optional package or a runtime that is missing or failed."""
 
 
+class PeerError(RooflightError):
+    """Another process of the same run that is gone: killed, or cut off."""
+
+
 def refuse_seconds(flag: str, seconds: float) -> None:
     """Raise ConfigError for a time that is no number, not above 0, or longer than the longest that can be meant."""
     if not 0 < seconds <= LONGEST_SECONDS:  # false for nan too

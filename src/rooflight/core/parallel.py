@@ -60,6 +60,23 @@ class Parallel:
             )
 
 
+STAGES = {"none": "", "optimizer": "z1", "gradients": "z2", "parameters": "z3"}
+LETTERS = (
+    "d data, t tensor, p pipeline, i pieces of a stage; z1 the optimizer sharded, z2 gradients too, z3 parameters too; "
+    "s sequence parallel"
+)
+
+
+def letters(form: Parallel) -> str:
+    """The form for a narrow table: "d8 t4 z1"; LETTERS says what they are."""
+    if form.gpus == 1:
+        return "–"
+    sizes = (("d", form.data), ("t", form.tensor), ("p", form.pipeline), ("i", form.interleave))
+    parts = [f"{letter}{count}" for letter, count in sizes if count > 1]
+    parts += [STAGES[form.sharding]] if form.data > 1 and form.sharding != "none" else []
+    return " ".join([*parts, *(["s"] if form.sequence else [])])
+
+
 def words(form: Parallel) -> str:
     """The form for people: "data 8 × tensor 4, optimizer sharded"."""
     if form.gpus == 1:

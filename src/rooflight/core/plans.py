@@ -14,6 +14,8 @@ ParameterDtype = Literal["auto", "float32", "bfloat16", "float16"]
 PlanDtype = Literal["auto", "float32", "tfloat32", "bfloat16", "float16"]
 
 BATCH = 64  # of a model; a saved trace has its own
+# One core, simplejpeg: benchmarks/results/loader-2026-11-24.json.
+DECODED, DECODED_WORDS = 1450.0, "500×375 JPEG photographs on a Zen 4 core"
 HERE = "here"  # what --gpu calls this machine's own device
 
 
@@ -56,6 +58,13 @@ class PlanConfig:
     network_gbits: float | None = setting(
         None, "Gbit/s of one GPU's part of the adapters between machines [default: as such GPUs are sold]"
     )
+    input_rate: float | None = setting(
+        None, "samples/s that one machine's loader gives, as train or bench measured it [default: not charged]"
+    )
+    cores: int | None = setting(None, "of one machine, that decode for its GPUs [default: not charged]")
+    decode_rate: float | None = setting(
+        None, f"samples/s that one of --cores decodes [default: {DECODED:,.0f} for images: {DECODED_WORDS}]"
+    )
     scaling: str | None = setting(
         None, "FIRST..LAST: the best form for so many GPUs, doubling, with the same batch in all, and for each of them"
     )
@@ -89,12 +98,25 @@ class PlanConfig:
             "top",
             "seq_len",
             "image_size",
+            "cores",
         ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} {value}: it must be 1 or more.")
         if self.network_gbits is not None and self.network_gbits <= 0:
             raise ConfigError(f"--network-gbits {self.network_gbits:g}: it must be more than 0.")
+        if self.task == "infer" and self.optimizer != "auto":
+            raise ConfigError(f"--optimizer {self.optimizer} is for training. Leave it out, or try --task train.")
+        for name in ("input_rate", "decode_rate"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 < rate < float("inf"):
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {rate:g}: it must be more than 0, in samples per second."
+                )
+        if self.input_rate is not None and (self.cores is not None or self.decode_rate is not None):
+            raise ConfigError("--input-rate is the whole loader's: leave out --cores and --decode-rate, or it.")
+        if self.decode_rate is not None and self.cores is None:
+            raise ConfigError("--decode-rate is of one core: add --cores, how many of a machine decode.")
         for name in ("max_usd_per_hour", "max_price_usd", "max_watts", "min_memory_gib", "usd_per_kwh"):
             value = getattr(self, name)
             if value is not None and value < 0:

@@ -1,8 +1,9 @@
 """What a run is made of: its configuration, its data, its results and the files that it leaves. All of it is JSON."""
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from rooflight.core.errors import ConfigError
 from rooflight.core.training import TrainConfig
@@ -32,6 +33,7 @@ class DataInfo:
     )
     licence: str | None = None
     bad: tuple[BadSample, ...] = ()  # broken files: named here, left out of every epoch
+    samples: str = "images"  # what they are called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,10 @@ class Checkpoint:
     preprocessing: Preprocessing | None = None  # of a model that takes images
     text: TextInput | None = None  # of a model that takes texts
     own: OwnModel | None = None  # of a user's own model
+    step: int = 0  # updates of the weights so far
+    data_sha256: str | None = None  # of DataInfo: a resume on other data is refused
+    state: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of train.state: what of a run is no tensor
+    same: Mapping[str, str] = field(default_factory=dict, repr=False)  # the run's tensors that are the weights' too
 
     @property
     def model(self) -> str:
@@ -109,8 +115,12 @@ class Checkpoint:
     def pixels(self) -> Preprocessing:
         """The preprocessing of a model that takes images; raises ConfigError for another."""
         if self.preprocessing is None:
-            takes = "texts, not images. Try --prompt" if self.text else "arrays, not images. Try a .npy file"
-            raise ConfigError(f"{self.model} takes {takes}.")
+            takes = (
+                "reads text, not images. Try rooflight predict RUN --prompt TEXT"
+                if self.text
+                else "takes arrays, not images. Try a .npy file"
+            )
+            raise ConfigError(f"{self.model} {takes}.")
         return self.preprocessing
 
 
@@ -171,6 +181,8 @@ class TrainResult:
     environment: Environment
     comparisons: tuple[Comparison, ...] = ()  # predicted beside measured
     epoch_step_seconds: float | None = None  # an epoch's seconds over its steps: with the making of batches
+    mfu: float | None = None  # at samples_per_second, of the dense peak, or of the measured one where none is published
+    memory_share: float | None = None  # of the memory's rate; above 1 where caches serve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ LEAST = {
     "pipeline": 1,
 }
 NOT_NEGATIVE = ("weight_decay", "momentum", "clip", "spike")
-POSITIVE = ("lr", "fine_tune_lr")
+POSITIVE = ("lr", "fine_tune_lr", "peer_timeout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +63,19 @@ class TrainConfig:
     # What it sees
     shift: int = setting(1, "largest random shift of an image, in pixels; 0: none")
     flip: bool | None = setting(None, "mirror half of the images; default: yes, unless the classes are digits")
-    augment: float = setting(0.6, "share of the run, from its start, whose images are shifted and mirrored")
+    augment: float = setting(0.6, "share of the run, from its start, whose images are augmented")
+    augmentation: str = setting(
+        "shift",
+        "shift (and mirror); or imagenet, randaugment, trivialaugment, jitter, joined by commas; or a .json file",
+    )
     max_bad: float = setting(0.05, "largest share of broken image files to go on with, 0 up to but not including 1")
     storage: Literal["auto", "memory", "disk"] = setting(
         "auto", "where a folder's training images wait: decoded in memory, or on disk; auto: memory, if they fit"
     )
     workers: int | None = setting(None, "threads that read and decode from disk [default: the cores, 16 at most]")
+    decode: Literal["auto", "workers", "gpu"] = setting(
+        "auto", "who decodes JPEG files from disk: workers, or an NVIDIA GPU; auto: the faster, by measuring"
+    )
     # How it is computed
     dtype: DtypeName = setting("auto", "dtype of the matrix products (autocast)")
     compile: Literal["auto", "off", "on", "graphs"] = setting(
@@ -98,6 +105,7 @@ class TrainConfig:
     parallel: Literal["auto", "ddp", "fsdp"] = setting("auto", "what ranks share; auto: ddp")
     tensor: int = setting(1, "GPUs that share each matrix product")
     pipeline: int = setting(1, "GPUs that the layers are spread over")
+    peer_timeout: float = setting(300.0, "seconds after which a silent process of the run counts as gone")
 
     def __post_init__(self) -> None:
         check_counts(self, LEAST)

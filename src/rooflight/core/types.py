@@ -310,6 +310,25 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """What one machine's loader gives, whichever of its GPUs it is for. words: where the figure comes from."""
+
+    samples_per_second: float
+    words: str
+    cores: int | None = None  # that it is of, where it is so many times one core's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """The stages of a step that is fed, each as fast as if it were alone; samples are of all GPUs."""
+
+    loader_samples_per_second: float
+    copy_samples_per_second: float | None  # to the devices; None: no link is known, or none is needed
+    gpu_samples_per_second: float  # with augmentation on the device
+    machines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a device makes of a trace. low and high bound samples_per_second."""
 
@@ -320,7 +339,8 @@ class Estimate:
     samples_per_second: float
     low: float
     high: float
-    bound_by: str  # "compute", "memory", "launch", "network", "bubble" (of a pipeline): where most of the step goes
+    bound_by: str  # "compute", "memory", "launch", "network", "bubble" (of a pipeline): where most of the step goes;
+    # "input": the GPUs wait for their batches
     mfu: float | None  # model FLOPs utilisation against the spec's rate of the workload's dtype
     watts: float | None = None
     joules_per_sample: float | None = None
@@ -331,6 +351,7 @@ class Estimate:
     max_batch: int | None = None
     usd_per_hour: float | None = None  # of one GPU
     price: str | None = None  # what that price is, with its date
+    fed: Fed | None = None  # None: the input pipeline is not charged
     assumptions: tuple[str, ...] = ()
 
 

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from rooflight.core.runs import Preprocessing
 from rooflight.data.augment import Draw, apply, draw, pad
+from rooflight.data.loader.batch import Transform
 from rooflight.data.loader.order import check_ranks, rank_slices, shuffled
 
-# Batches are made this many images at a time: the few small operators of a draw then cost next to nothing a step.
+# Batches are made this many images at a time, but not more bytes: the few small operators of a draw then cost next to
+# nothing a step.
 CHUNK = 4096
+CHUNK_BYTES = 64 * 2**20  # of float32
 
 
 class Batches:
@@ -36,20 +39,24 @@ class Batches:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
+        transform: Transform | None = None,
     ) -> None:
         """images: uint8 (N, C, H, W); labels: int64 (N,). Both are moved to the device, once.
 
         batch             samples of all ranks together
         augmented_epochs  after this epoch, images are as they are: the last steps then learn what the test shows
+        transform         what happens to images in place of shift, mirror and normalisation, in all epochs
         raises            ConfigError for a batch that the ranks cannot share
         """
         check_ranks(0, batch=batch, rank=rank, world_size=world_size, drop_last=False)
+        shift = 0 if transform is not None else shift
         self.padded = pad(images.to(device), shift)
         self.labels = labels.to(device)
         self.preprocessing = preprocessing
         self.batch, self.shift, self.flip, self.seed = batch, shift, flip, seed
         self.augmented_epochs = augmented_epochs
         self.rank, self.world_size = rank, world_size
+        self.transform = transform
 
     def __len__(self) -> int:
         """Steps in an epoch; the last one may be smaller."""
@@ -71,7 +78,8 @@ class Batches:
             len(order), batch=self.batch, rank=self.rank, world_size=self.world_size, start=start, drop_last=False
         )
         mine = [order[chosen] for _, chosen in places]
-        together = max(1, CHUNK // max(1, self.batch // self.world_size))
+        most = min(CHUNK, CHUNK_BYTES // (4 * self.padded[0].numel()))
+        together = max(1, most // max(1, self.batch // self.world_size))
         for first in range(0, len(mine), together):
             yield from self._made(mine[first : first + together], epoch)
 
@@ -79,8 +87,12 @@ class Batches:
         """Several batches in one pass."""
         ids, sizes = np.concatenate(batches), [len(one) for one in batches]
         chosen = torch.from_numpy(ids).to(self.labels.device, non_blocking=True)
-        images = apply(self.padded, chosen, self._draw(ids, epoch), shift=self.shift)
-        pixels = normalise(images, self.preprocessing)
+        if self.transform is None:
+            images = apply(self.padded, chosen, self._draw(ids, epoch), shift=self.shift)
+            pixels = normalise(images, self.preprocessing)
+        else:
+            draws = self.transform.draw(ids, epoch=epoch, seed=self.seed)
+            pixels = self.transform.apply(self.padded[chosen], draws)
         yield from zip(pixels.split(sizes), self.labels[chosen].split(sizes), strict=True)
 
     def _draw(self, ids: NDArray[np.int64], epoch: int) -> Draw:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -71,6 +72,9 @@ def fit_images(images: Tensor, channels: int, height: int, width: int) -> Tensor
         images = _to_grey(images) if channels == 1 else images[:, :1].expand(-1, channels, -1, -1)
     if images.shape[2:] == (height, width):
         return images.contiguous()
+    if images.device.type == "cpu" and height * width > 1:  # torch 2.14 fails on one pixel, whose layout is in doubt
+        plain = images.contiguous().reshape(-1).view(images.shape)  # likewise: strides of dimensions of one
+        return F.interpolate(plain, (height, width), mode="bilinear", antialias=True)  # the pipeline's bytes, faster
     resize = Pipeline([Resize((height, width))])
     pieces = images.split(1024)  # the float copy is four times as large
     return torch.cat([resize.apply(piece, resize.draw(range(len(piece)))) for piece in pieces])

@@ -21,10 +21,20 @@ def decode_jpegs_on(contents: list[bytes], device: torch.device) -> list[Tensor]
     The pixels differ from libjpeg's by some levels where colour was stored at half the size.
     raises  BackendError if torchcodec is missing, or cannot decode there
     """
+    if not contents:
+        return []
     try:
         return list(_decoders().decode_jpeg(contents, mode="RGB", device=device))
     except RuntimeError as error:
         raise BackendError(f"nvJPEG cannot decode on {device} ({_first_line(error)}).") from None
+
+
+def jpegs_need() -> None:
+    """Raise BackendError where `decode_jpegs_on` cannot be tried: torchcodec is missing, or too old."""
+    if not hasattr(_decoders(), "decode_jpeg"):
+        raise BackendError(
+            "decoding JPEG files on the GPU needs torchcodec 0.16 or later. Try: pip install -U torchcodec"
+        )
 
 
 def read_frames_on(path: Path, frames: NDArray[np.int64], device: torch.device) -> Tensor:

@@ -32,13 +32,13 @@ def load_images(
     data: str,
     *,
     channels: int,
-    height: int,
-    width: int,
+    height: int | None,
+    width: int | None,
     data_dir: str | None = None,
     notify: Callable[[str], None] = lambda line: None,
     max_bad: float = 0.05,
 ) -> ImageSet:
-    """The set that `data` names or points to, fitted to (channels, height, width).
+    """The set that `data` names or points to, fitted to (channels, height, width). None: it keeps its own size.
 
     data      "bundled", "fashion-mnist", "mnist", a folder of class folders, or an .npz file
     data_dir  where a named set is looked for first
@@ -47,6 +47,7 @@ def load_images(
     raises    ConfigError if there is no such data; DataError if it cannot be used
     """
     arrays = _read(data, data_dir, notify, (channels, height, width), max_bad)
+    height, width = height or arrays.train_images.shape[2], width or arrays.train_images.shape[3]
     train = fit_images(arrays.train_images, channels, height, width)
     test = fit_images(arrays.test_images, channels, height, width)
     _check_labels(arrays)
@@ -87,7 +88,11 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
 
 
 def _read(
-    data: str, data_dir: str | None, notify: Callable[[str], None], fit: tuple[int, int, int], max_bad: float
+    data: str,
+    data_dir: str | None,
+    notify: Callable[[str], None],
+    fit: tuple[int, int | None, int | None],
+    max_bad: float,
 ) -> Arrays:
     if data == "bundled":
         return read_npz(bundled_path("fashion-mnist-12k.npz"), NAMED["fashion-mnist"], "bundled with Rooflight")
@@ -98,7 +103,10 @@ def _read(
         hint = nearest(data, ["bundled", *NAMED]) if path.name == data else ""
         raise ConfigError(f"--data {data}: no such file or folder, and no data set of that name.{hint}")
     if path.is_dir():
-        return read_folder(path, fit, notify, max_bad=max_bad)
+        channels, height, width = fit
+        if height is None or width is None:
+            raise ConfigError(f"--data {data}: the images of a folder have several sizes, and need one to be held.")
+        return read_folder(path, (channels, height, width), notify, max_bad=max_bad)
     if path.suffix == ".npz":
         return read_npz(path, None, str(path))
     raise ConfigError(f"--data {data} is a file of unknown kind. Try a folder of class folders, or an .npz file.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 Empty = Callable[[tuple[int, ...], type[np.uint8]], NDArray[np.uint8]]
 START = b"\xff\xd8\xff"
+END = b"\xff\xd9"
 ORIENTATION = 0x0112  # EXIF tag; 1: as it is stored
 EXIF_WITHIN = 65536  # bytes; the EXIF segment stands at the front of a file
 
@@ -54,6 +56,21 @@ def decode_plain_jpeg(content: bytes, empty: Empty = np.empty) -> NDArray[np.uin
         return np.asarray(simplejpeg.decode_jpeg(content, "RGB", buffer=pixels))
     except ValueError:
         return None
+
+
+def is_whole_plain_jpeg(content: bytes) -> bool:
+    """Whether a GPU's decoder may have it: RGB or grey, not turned by its EXIF data, not larger than Pillow takes, and
+    not cut off as far as can be seen without decoding: its end is marked. Only the header is read.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if content[:3] != START or content.rfind(END) < 0:
+        return False
+    try:
+        with warnings.catch_warnings(action="error"), Image.open(io.BytesIO(content)) as file:
+            return file.mode in ("RGB", "L") and file.getexif().get(ORIENTATION, 1) == 1
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError, Warning):
+        return False
 
 
 def _turned(content: bytes) -> bool:

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 
 from rooflight.core.errors import TraceError
 from rooflight.core.parallel import Parallel, words
-from rooflight.core.types import Estimate, GpuSpec, Offer, Trace
+from rooflight.core.types import Estimate, Feed, GpuSpec, Offer, Trace
 from rooflight.core.units import show_percent
 from rooflight.estimate.arithmetic import PRODUCT_KINDS
 from rooflight.estimate.batches import Growth, largest_batch
 from rooflight.estimate.cost import USD_PER_KWH, Price, bought, rented, usd_per_million
 from rooflight.estimate.device import Device, device, has_matrix_engine, matrix_rate, product_dtype
 from rooflight.estimate.fabric import fabric
+from rooflight.estimate.feeding import fed, most_fed, sample_of
 from rooflight.estimate.footprint import FILLED, Footprint, blas_bytes, fits, footprint, most_elements, usable_bytes
 from rooflight.estimate.holding import blocks_of, held
 from rooflight.estimate.layout import Layout, layout
-from rooflight.estimate.parallel import Shared
+from rooflight.estimate.parallel import COPY_SHARE, Shared
 from rooflight.estimate.power import draw_watts
 from rooflight.estimate.setting import Setting
 from rooflight.estimate.several import several, weights_of
@@ -47,6 +48,7 @@ class Sweep:
     grown        how memory grows with the batch; None: not known, and no largest batch is said
     form         how GPUs share a step, of which the trace is one replica's micro-batch
     network      bytes per second of one GPU's part of the adapters between machines; None: as such GPUs are sold
+    feed         what a machine's loader gives; None: batches are on the device
     offers       of clouds; where none has the GPU, the price is that of a bought one
     """
 
@@ -57,6 +59,7 @@ class Sweep:
     network: float | None = None
     offers: Mapping[str, tuple[Offer, ...]] = field(default_factory=dict)
     usd_per_kwh: float = USD_PER_KWH
+    feed: Feed | None = None
     shares: Shares = field(default_factory=load_shares)
     columns: OpTable = field(init=False)
     _blocks: list[tuple[int, int, int]] = field(init=False)
@@ -87,8 +90,17 @@ class Sweep:
         seconds = one.seconds if shared is None else shared.seconds
         memory = self.memory(spec)
         samples = self.form.data * self.form.micro_batches * workload.batch
+        low, high = (
+            share * samples / seconds for share in self.shares.intervals[interval_class(workload.task, one.bound_by)]
+        )
+        bound_by, stages = _bound_by(one, shared, self.form), None
+        if self.feed is not None:
+            seconds, stages = fed(
+                self.feed, sample_of(self.trace), spec, gpus=self.form.gpus, samples=samples, seconds=seconds
+            )
+            low, high = (min(rate, most_fed(stages)) for rate in (low, high))
+            bound_by = "input" if most_fed(stages) < stages.gpu_samples_per_second else bound_by
         rate = samples / seconds
-        low, high = self.shares.intervals[interval_class(workload.task, one.bound_by)]
         watts = draw_watts(spec, _busy(one, seconds, self.form))
         price = self.price(spec, watts)
         found = Estimate(
@@ -97,9 +109,9 @@ class Sweep:
             peak_bytes=memory.allocated_bytes,
             step_seconds=seconds,
             samples_per_second=rate,
-            low=rate * low,
-            high=rate * high,
-            bound_by=_bound_by(one, shared, self.form),
+            low=low,
+            high=high,
+            bound_by=bound_by,
             mfu=self._product_flops * samples / workload.batch / (seconds * self.form.gpus * self._product_rate(gpu)),
             watts=watts,
             joules_per_sample=None if watts is None else self.form.gpus * watts * seconds / samples,
@@ -109,6 +121,7 @@ class Sweep:
             if price is None
             else usd_per_million(self.form.gpus * price.usd_per_hour, rate),
             max_batch=self._max_batch(spec, memory),
+            fed=stages,
         )
         return Swept(spec=spec, step=one, memory=memory, estimate=found, shared=shared)
 
@@ -130,7 +143,7 @@ class Sweep:
 
     def assumptions(self) -> tuple[str, ...]:
         """What all estimates of this trace rest on, a sentence each."""
-        return tuple(_assumptions(self.trace, self.setting, self.shares, self.form))
+        return tuple(_assumptions(self.trace, self.setting, self.shares, self.form, self.feed))
 
     def price(self, spec: GpuSpec, watts: float | None) -> Price | None:
         """Dollars per GPU and hour: the cheapest offer, or else what a bought card comes to."""
@@ -203,11 +216,14 @@ def by_gpu(offers: Iterable[Offer]) -> Mapping[str, tuple[Offer, ...]]:
     return found
 
 
-def _assumptions(trace: Trace, setting: Setting, shares: Shares, form: Parallel) -> list[str]:
+def _assumptions(trace: Trace, setting: Setting, shares: Shares, form: Parallel, feed: Feed | None) -> list[str]:
     lines = [
         f"reachable shares of the data sheets are fitted: {shares.source}; low and high hold four of five measurements",
-        f"PyTorch {'under torch.compile' if setting.compiled else 'eager'}, the batch on the device; hosts that issue "
-        "operators differ by half",
+        f"PyTorch {'under torch.compile' if setting.compiled else 'eager'}; hosts that issue operators differ by half",
+        "the input pipeline is not charged: batches are on the device"
+        if feed is None
+        else f"input: {feed.words}; the next batch comes while a step runs, over the host's link at "
+        f"{show_percent(COPY_SHARE)} of what is published; images as bytes, augmented on the device in one pass",
         f"memory is what tensors and workspaces take of the allocator; it fits up to {show_percent(FILLED)} of what "
         "driver and context leave",
         "power is idle draw, arithmetic and bytes by public figures, held at the TDP; not fitted to measurements",

@@ -20,7 +20,7 @@ def load_run(run: Path, device: torch.device) -> tuple[nn.Module, Checkpoint]:
 
     from rooflight.flows.family import Reads, build_model
     from rooflight.flows.train_own import kept_config
-    from rooflight.train.checkpoint import load_weights, read_checkpoint
+    from rooflight.train.checkpoint.read import load_weights, read_checkpoint
     from rooflight.train.layout import prepare
 
     checkpoint, state = read_checkpoint(run)

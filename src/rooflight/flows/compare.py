@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rooflight.core.errors import TraceError
 from rooflight.core.runs import TrainResult
 from rooflight.core.tables import Table
-from rooflight.core.types import Comparison, GpuSpec
+from rooflight.core.types import Comparison, GpuSpec, Trace
 from rooflight.core.units import show_bytes, show_percent, show_seconds
-from rooflight.flows.family import Reads
 from rooflight.flows.setting import Setting
-from rooflight.flows.train_trace import trace_step
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,15 +28,16 @@ def compare_step(
     result: TrainResult,
     setting: Setting,
     model: nn.Module,
-    reads: Reads,
-    loss: Loss,
     batch: tuple[Any, Tensor],
     roof: GpuSpec,
+    traced: Trace | None,
+    loss: Loss,
 ) -> tuple[Comparison, ...]:
-    """Time and peak memory of a training step of the run; nothing of a model whose path depends on its input.
+    """Time and peak memory of a training step of the run, of the step alone on either side.
 
-    batch  one (input, target) pair, as the run trains on
-    roof   this machine's roofline
+    batch   one (inputs, targets) pair, as the run trains on
+    roof    this machine's roofline
+    traced  a step on such a batch; None: it cannot be traced, and nothing is predicted
     """
     from torch.utils import _pytree as pytree
 
@@ -48,14 +45,11 @@ def compare_step(
     from rooflight.estimate.roofline import estimate
     from rooflight.train.probe import probe_step
 
-    config = replace(result.config, batch=len(batch[1]), micro_batch=None)
-    try:
-        traced = trace_step(config, reads, batch, loss, setting.device.type)
-    except TraceError:
+    if traced is None:
         return ()
     predicted = estimate(traced, roof, asynchronous=setting.device.type == "cuda")
-    inputs, targets = pytree.tree_map(lambda tensor: tensor.clone(), batch)
-    step, staying = probe_step(model, inputs, targets, dtype=setting.dtype, config=config, loss=loss)
+    inputs, targets = pytree.tree_map(lambda leaf: leaf.clone() if hasattr(leaf, "clone") else leaf, batch)
+    step, staying = probe_step(model, inputs, targets, dtype=setting.dtype, config=result.config, loss=loss)
     above = peak_tensor_bytes(step, setting.device, warm_up=2)
     return (
         compare("step time", "s", predicted.step_seconds, result.step_seconds),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import RooflightError
+from rooflight.core.errors import ConfigError, RooflightError
 from rooflight.core.runs import Artifact, Checkpoint
 from rooflight.core.tables import Report, Table
 from rooflight.core.units import show_bytes
@@ -45,6 +45,11 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
 
         return export_keras(run, out=out)
     model, checkpoint = load_run(run, torch.device("cpu"))
+    if checkpoint.text is not None:
+        raise ConfigError(
+            f"{run} holds a {checkpoint.model}, which reads text, and export writes models of images so far. "
+            f"Try rooflight predict {run} --prompt TEXT."
+        )
     samples, described = test_samples(run, checkpoint, console)
     folder = out or run / "export" / to
     console.say(f"exporting {checkpoint.model} to {to}")

@@ -34,7 +34,7 @@ def export_keras(run: Path, *, out: Path | None = None) -> Report:
     from rooflight.flows.train_own import kept_config
     from rooflight.models.of_keras import outputs_differ, save
     from rooflight.models.own import find_keras
-    from rooflight.train.checkpoint import load_weights, read_checkpoint
+    from rooflight.train.checkpoint.read import load_weights, read_checkpoint
 
     checkpoint, weights = read_checkpoint(run)
     if checkpoint.own is None or checkpoint.own.file is None:

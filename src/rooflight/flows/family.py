@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rooflight.core.console import Console
-from rooflight.core.runs import BadSample, DataInfo, OwnModel, Preprocessing, TextInput
+from rooflight.core.runs import BadSample, DataInfo, Evaluation, OwnModel, Preprocessing, TextInput, TrainResult
 from rooflight.core.training import TrainConfig
+from rooflight.core.types import Comparison, GpuSpec
 from rooflight.flows.setting import Setting
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from rooflight.train.loop import EpochBatches
     from rooflight.train.loss import Loss
+    from rooflight.train.optimizer import Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,25 @@ class Reads:
     own: OwnModel | None = None  # of a user's own model
 
 
+class Stages(Protocol):
+    """What a family does around the steps of a run, once the model is on its device."""
+
+    def begin(self, model: nn.Module, run: Path, console: Console) -> None:
+        """Before the first batch is asked for, at a resume too.
+
+        run  the folder to be, which need not be there yet
+        """
+
+    def groups(self, model: nn.Module) -> Sequence[Group]:
+        """The parameters that are trained, with their learning rates."""
+
+    def finish(self, model: nn.Module, evaluation: Evaluation) -> tuple[Evaluation, tuple[str, ...]]:
+        """After the last step: the evaluation of the model as it is used, and what was found."""
+
+    def compare(self, result: TrainResult, roof: GpuSpec) -> tuple[Comparison, ...]:
+        """Predicted beside measured, where a step is not the whole model's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainData:
     """What training takes."""
@@ -50,6 +72,7 @@ class TrainData:
     bad: Callable[[], tuple[BadSample, ...]] = tuple  # the broken files met so far
     reasons: tuple[str, ...] = ()
     loss: Loss | None = None  # of the family's own; None: cross entropy as the configuration has it
+    stages: Stages | None = None  # of a family whose run is more than steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +95,19 @@ def family_of(config: TrainConfig) -> Family:
     from rooflight.core.errors import ConfigError
     from rooflight.flows.train_images import IMAGES
     from rooflight.flows.train_own import OWN
+    from rooflight.flows.train_text import TEXTS
+    from rooflight.flows.train_transfer import TRANSFER, is_transfer
     from rooflight.models.own import is_own
     from rooflight.models.registry import find_model
 
     if is_own(config.model):
         return OWN
-
+    if is_transfer(config.model):
+        return TRANSFER
     entry = find_model(config.model)
     if entry.untrained:
         raise ConfigError(f"--model {config.model}: {entry.untrained}. Try rooflight train cnn.")
-    return IMAGES
+    return TEXTS if entry.words is not None else IMAGES
 
 
 def build_model(config: TrainConfig, reads: Reads, *, fresh: bool) -> nn.Module:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError
-from rooflight.core.files import refuse_unwritable
 from rooflight.core.plans import HERE, LeftOut, Plan, PlanConfig
 from rooflight.core.tables import Report
 from rooflight.core.types import Trace
 from rooflight.flows.plan_catalogue import affordable, chosen, filtered, named, pick_dtype, ranked, sweep_of
 from rooflight.flows.plan_here import Here, plan_here
 from rooflight.flows.plan_models import Traced, every_batch, is_saved, saved, step_peak, summary, traced
+from rooflight.flows.plan_page import refuse_page
 from rooflight.flows.plan_scaling import plan_scaling
 from rooflight.flows.plan_tables import plan_report, trace_report
 
@@ -32,7 +32,7 @@ def plan(config: PlanConfig | None = None, *, page: Path | None = None, console:
     """
     config, console = config or PlanConfig(), console or Silent()
     if page is not None:
-        refuse_unwritable(page)
+        refuse_page(page)
     if config.scaling is not None:
         return plan_scaling(config, console=console)
     here_alone = set(config.gpu) == {HERE} or (not config.gpu and config.device != "auto")
@@ -128,6 +128,7 @@ def _why_not_here(config: PlanConfig) -> str | None:
     unknown = {
         "a saved trace is of what another GPU runs": is_saved(config.model),
         "--compile is not measured here": config.compile,
+        "its loader is planned for GPUs of the catalogue": config.input_rate is not None or config.cores is not None,
         "--cuda-graphs are for GPUs of the catalogue": config.cuda_graphs,
         "--gpus is for GPUs of the catalogue": config.gpus > 1,
         "--dtype tfloat32 is for GPUs of the catalogue": config.dtype == "tfloat32",

@@ -10,6 +10,7 @@ from rooflight.core.errors import ConfigError, SpecError
 from rooflight.core.plans import HERE, Goal, LeftOut, PlanConfig
 from rooflight.core.types import Estimate, GpuSpec, Workload
 from rooflight.flows.plan_form import network_of
+from rooflight.flows.plan_input import feed_of
 from rooflight.flows.plan_models import Traced
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def sweep_of(traced: Traced, config: PlanConfig, console: Console | None = None)
         network=network_of(config),
         offers=by_gpu(offers),
         usd_per_kwh=config.usd_per_kwh,
+        feed=feed_of(config, workload),
     )
 
 

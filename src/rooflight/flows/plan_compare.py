@@ -10,6 +10,7 @@ from rooflight.core.plans import HERE, Compared, ComparedClass, PlanConfig
 from rooflight.core.tables import Report, Table
 from rooflight.core.units import show_bytes, show_percent, show_rate, show_seconds
 from rooflight.flows.plan_catalogue import named, pick_dtype, sweep_of
+from rooflight.flows.plan_input import input_sentence
 from rooflight.flows.plan_models import is_saved, saved, summary, traced
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def plan_compare(config: PlanConfig, names: tuple[str, str], *, console: Console
         estimates=(left.estimate, right.estimate),
         classes=_side_by_side(_parts(sweep, left), _parts(sweep, right)),
     )
-    notes = (*_verdict(answer), *(f"assumed: {line}" for line in sweep.assumptions()))
+    feed = sweep.feed
+    fed = [] if feed is None else [input_sentence(row, feed) for row in answer.estimates]
+    notes = (*_verdict(answer), *fed, *(f"assumed: {line}" for line in sweep.assumptions()))
     fits = left.estimate.fits or right.estimate.fits
     return Report(answer=answer, tables=(_whole(answer), _table(answer)), notes=notes, exit_code=0 if fits else 1)
 

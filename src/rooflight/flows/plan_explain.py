@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rooflight.core.units import show_seconds
+from rooflight.flows.plan_input import input_sentence
 
 if TYPE_CHECKING:
     from rooflight.estimate.setting import Setting
@@ -37,6 +38,8 @@ def explain(sweep: Sweep, swept: Swept) -> str:
         sweep.shares,
     )
     most = ", ".join(f"{part.name} {100 * part.share:.0f} %" for part in parts[:NAMED])
+    if sweep.feed is not None and swept.estimate.bound_by == "input":
+        return input_sentence(swept.estimate, sweep.feed)
     if swept.shared is not None and swept.estimate.bound_by in ("network", "bubble"):
         bound = "the network" if swept.estimate.bound_by == "network" else "the bubble of its pipeline"
         waits = [(seconds, WAITS[reason]) for reason, seconds in swept.shared.waiting.items() if seconds > 0]
@@ -56,11 +59,14 @@ def explain(sweep: Sweep, swept: Swept) -> str:
 def faster_ways(sweep: Sweep, swept: Swept) -> list[str]:
     """What other switches of the software would give on this GPU, where it is worth saying.
 
-    A step that waits for its host gets no figure for torch.compile: what a compiled step costs its host is not fitted.
+    Nothing speeds up a step that waits for its input. One that waits for its host gets no figure for torch.compile:
+    what a compiled step costs its host is not fitted.
     """
     from rooflight.estimate.device import device
     from rooflight.estimate.step import step
 
+    if swept.estimate.bound_by == "input":
+        return []
     gpu, setting = device(swept.spec, sweep.shares), sweep.setting
     options: list[tuple[str, Setting]] = []
     if not setting.channels_last and sweep.columns.kind("convolution").any():

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def tokens_per_second(work: Workload, samples_per_second: float) -> float:
-    """A decode step gives a token to each stream; a prefill reads the whole prompt of each."""
+    """A decode step gives a token to each stream, a prefill reads the whole prompt of each; other samples stay such."""
     return samples_per_second * (work.input_shape[0] if work.generation == "prefill" else 1)
 
 

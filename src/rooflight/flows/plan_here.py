@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console
+from rooflight.core.errors import ConfigError
 from rooflight.core.plans import PlanConfig
-from rooflight.core.types import Estimate, GpuSpec, Machine, Trace, Workload
+from rooflight.core.types import Estimate, GpuSpec, Machine, Task, Trace, Workload
 from rooflight.flows.calibration import calibrated_roof
 from rooflight.flows.plan_models import find_recipe, gpu_workload
 from rooflight.flows.roof import find_roof
@@ -59,6 +60,35 @@ def plan_here(config: PlanConfig, console: Console) -> Here | None:
     workload = _workload(config, recipe, dtype)
     traced, estimate = predict_recipe(recipe, workload, roof, where)
     return Here(roof=roof, trace=traced, estimate=estimate)
+
+
+def workload_of(model: str, *, task: Task, batch: int, dtype: str) -> Workload:
+    """The model as `train` runs it: channels last, Adam. Raises ConfigError for an unknown model or batch below 1."""
+    from rooflight.models.registry import find_model
+
+    if batch < 1:
+        raise ConfigError(f"--batch {batch}: it must be 1 or more.")
+    return Workload(
+        model=model,
+        task=task,
+        batch=batch,
+        input_shape=find_model(model).input_shape,
+        dtype=dtype,
+        optimizer="adam" if task == "train" else None,
+        channels_last=True,
+    )
+
+
+def predict_step(
+    workload: Workload, roof: GpuSpec, device: torch.device, classes: int | None = None
+) -> tuple[Trace, Estimate]:
+    """The workload's trace, and what the device makes of it. classes: None for as many as the classic model has."""
+    from rooflight.models.registry import find_model
+    from rooflight.models.resolve import resolve
+
+    entry = find_model(workload.model, workload.input_shape)
+    recipe = replace(resolve(workload.model, workload.input_shape), build=lambda: entry.build(classes or entry.classes))
+    return predict_recipe(recipe, workload, roof, device)
 
 
 def predict_recipe(recipe: Recipe, workload: Workload, roof: GpuSpec, device: torch.device) -> tuple[Trace, Estimate]:

@@ -5,11 +5,18 @@ from pathlib import Path
 
 from rooflight.core.codec import from_plain, read_json
 from rooflight.core.errors import ConfigError
-from rooflight.core.files import write_file
+from rooflight.core.files import refuse_unwritable, write_file
 from rooflight.core.plans import Plan
 
 # What else `plan --json` prints, by a key that a plan does not have.
 OTHERS = {"curves": "what --scaling found", "classes": "a comparison of two GPUs", "base": "a trace", "ops": "a trace"}
+
+
+def refuse_page(path: Path) -> None:
+    """Raise ConfigError, before anything is worked out, for a file that no browser would open as a page."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--page {path}: a page is HTML. Try --page {path.with_suffix('.html')}.")
+    refuse_unwritable(path)
 
 
 def write_plan_page(plan: Plan, path: Path, sentences: Sequence[str] = ()) -> Path:

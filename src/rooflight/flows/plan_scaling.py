@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
-from rooflight.core.parallel import Parallel, words
+from rooflight.core.parallel import LETTERS, Parallel, letters, words
 from rooflight.core.plans import PlanConfig, Roofs, Scaling, ScalingPlan, ScalingPoint
 from rooflight.core.tables import Report, Table
 from rooflight.core.types import GpuSpec
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rooflight.estimate.scaling import Search, Tried
 
 TRACED = (2, 4)  # micro-batches that are traced: every other one follows; of one sample, libraries take other kernels
-COLUMNS = ("GPUs", "form", "micro-batch", "step", "samples/s", "of best", "GiB", "limited by", "waits")
+COLUMNS = ("GPUs", "form", "batches", "step", "samples/s", "of best", "GiB", "limited by", "waits most")
 
 
 def plan_scaling(config: PlanConfig, *, console: Console) -> Report:
@@ -74,7 +74,18 @@ def _range(text: str) -> tuple[int, int]:
 def _refuse_forms(config: PlanConfig) -> None:
     """Raise ConfigError for a flag that the search chooses itself, or that it would leave out in silence."""
     plain = PlanConfig()
-    names = ("tensor", "pipeline", "interleave", "sequence_parallel", "shard", "shard_group", "accumulation", "samples")
+    names = (
+        "tensor",
+        "pipeline",
+        "interleave",
+        "sequence_parallel",
+        "shard",
+        "shard_group",
+        "accumulation",
+        "samples",
+        "input_rate",
+        "cores",
+    )
     for name in names:
         if getattr(config, name) != getattr(plain, name):
             raise ConfigError(
@@ -200,6 +211,8 @@ def _report(answer: ScalingPlan) -> Report:
         if curve.weak:
             notes += [_regions(curve), f"{curve.gpu}, {curve.weak[-1].gpus} GPUs: {curve.weak[-1].reason}."]
         notes += [f"{curve.gpu}: {reason}." for reason in curve.missing]
+    if tables:
+        notes.append(f"form: {LETTERS}. batches: samples of a micro-batch × how many go through.")
     moved = show_bytes(answer.trace.bytes)
     notes.append(f"{answer.workload.model}: {answer.trace.parameters:,} parameters, {moved} moved by the traced step.")
     notes += [f"assumed: {line}" for line in answer.assumptions]
@@ -207,18 +220,18 @@ def _report(answer: ScalingPlan) -> Report:
 
 
 def _row(point: ScalingPoint) -> tuple[str, ...]:
-    waits = ", ".join(f"{name} {100 * share:.0f} %" for name, share in point.waiting.items() if share >= 0.005)
-    form = replace(point.form, micro_batches=1)
+    longest = max(point.waiting, key=lambda name: point.waiting[name], default="")
+    share = point.waiting.get(longest, 0.0)
     return (
         str(point.gpus),
-        words(form),
+        letters(point.form),
         f"{point.micro_batch} × {point.form.micro_batches}",
         show_seconds(point.step_seconds),
         _samples(point.samples_per_second),
         f"{100 * point.efficiency:.0f} %",
         show_gibibytes(round(point.peak_bytes)),
         point.limited_by,
-        waits or "–",
+        f"{longest} {100 * share:.0f} %" if share >= 0.005 else "–",
     )
 
 

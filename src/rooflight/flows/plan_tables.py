@@ -11,7 +11,8 @@ from rooflight.core.tables import Report, Table
 from rooflight.core.types import Estimate, Trace, Workload
 from rooflight.core.units import show_bytes, show_count, show_flops, show_gibibytes, show_seconds
 from rooflight.flows.plan_explain import box_sentence, explain, faster_ways
-from rooflight.flows.plan_generation import generation_lines
+from rooflight.flows.plan_generation import generation_lines, tokens_per_second
+from rooflight.flows.plan_input import input_sentence
 from rooflight.flows.plan_ways_out import sentences, with_ways_out
 from rooflight.flows.roof import too_low
 
@@ -38,6 +39,7 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
         by_name = {swept.spec.name: swept for swept in found}
         best = [by_name[row.gpu] for row in fit if row.gpu in by_name]
         notes += [explain(sweep, swept) for swept in best[:EXPLAINED]]
+        notes += _kept_up(sweep, best[:1])
         notes += generation_lines(plan.workload, best[0]) if best else []
         notes += faster_ways(sweep, best[0]) if best else []
         notes += box_sentence(best[0], config.gpus) if best else []
@@ -47,8 +49,10 @@ def plan_report(plan: Plan, config: PlanConfig, *, sweep: Sweep | None, found: S
     notes += _legend(shown)
     notes += _of_run(config, fit)
     notes += [f"assumed: {line}" for line in (plan.assumptions or (fit or shown)[0].assumptions if shown else ())]
-    columns = COLUMNS if config.samples is None else RUN_COLUMNS
-    table = Table(columns=columns, rows=tuple(_row(row) for row in shown))
+    columns: tuple[str, ...] = COLUMNS if config.samples is None else RUN_COLUMNS
+    if plan.workload.generation is not None:
+        columns = tuple(name.replace("samples/s", "tokens/s") for name in columns)
+    table = Table(columns=columns, rows=tuple(_row(row, plan.workload) for row in shown))
     return Report(answer=plan, tables=(table,) if shown else (), notes=tuple(notes), exit_code=0 if fit else 1)
 
 
@@ -67,14 +71,15 @@ def trace_report(found: Trace | TraceFamily) -> Report:
     )
 
 
-def _row(row: Estimate) -> tuple[str, ...]:
+def _row(row: Estimate, work: Workload) -> tuple[str, ...]:
     price = "" if row.usd_per_hour is None else f"{row.usd_per_hour:.2f}{'*' if _is_bought(row) else ''}"
+    middle, low, high = (tokens_per_second(work, rate) for rate in (row.samples_per_second, row.low, row.high))
     return (
         row.gpu,
         "yes" if row.fits else "no",
         show_gibibytes(row.peak_bytes) if row.peak_bytes >= SMALL_BYTES else "<0.1",
         show_seconds(row.step_seconds),
-        f"{_rate(row.samples_per_second)} ({_rate(row.low)}–{_rate(row.high)})",
+        f"{_rate(middle)} ({_rate(low)}–{_rate(high)})",
         row.bound_by,
         "" if row.mfu is None else f"{100 * row.mfu:.0f} %",
         "" if row.watts is None else f"{row.watts:.0f}",
@@ -168,6 +173,12 @@ def _of_run(config: PlanConfig, fit: Sequence[Estimate]) -> list[str]:
         f"The whole run of {show_count(config.samples)} samples takes {show_seconds(first.run_seconds)} on {gpus}"
         f"{first.gpu}{energy}{dollars}: the steps alone, without evaluation, checkpoints and the host's energy."
     ]
+
+
+def _kept_up(sweep: Sweep, best: Sequence[Swept]) -> list[str]:
+    """Of an input that does not limit, how much it could give; one that does was explained."""
+    rows = [swept.estimate for swept in best if swept.estimate.bound_by != "input"]
+    return [] if sweep.feed is None else [input_sentence(row, sweep.feed) for row in rows]
 
 
 def _legend(shown: Sequence[Estimate]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,10 @@ def with_ways_out(plan: Plan, config: PlanConfig, sweep: Sweep | None, found: Se
     if plan.workload.task == "train" and config.gpus == 1:
         ways += [*_accumulated(plan, config, largest), *_sharded(config, dtype, largest)]
         if not any(way.fits for way in ways):  # none alone is enough
-            ways += _together(plan, config, largest)
+            together, failed = _together(plan, config, largest)
+            ways += together
+            named = [each.partition(": ")[2] for each in untraced]
+            untraced += [each for each in failed if each.partition(": ")[2] not in named]
     ways.sort(key=lambda way: (not way.fits, way.time_ratio))
     return replace(plan, ways_out=tuple(ways), untraced=tuple(untraced))
 
@@ -166,19 +168,26 @@ def _accumulated(plan: Plan, config: PlanConfig, largest: Swept) -> list[WayOut]
     return [replace(way, step_seconds=seconds, samples_per_second=rate, time_ratio=ratio)]
 
 
-def _together(plan: Plan, config: PlanConfig, largest: Swept) -> list[WayOut]:
-    """One sample at a time with checkpointing; that with a small optimizer, with adapters, on several GPUs."""
+def _together(plan: Plan, config: PlanConfig, largest: Swept) -> tuple[list[WayOut], list[str]]:
+    """One sample at a time with checkpointing; that with a small optimizer, with adapters, on several GPUs.
+
+    returns  what was worked out, and what was not: the flags, and why
+    """
     least = replace(config, batch=1, accumulation=1, checkpointing=True)
     flags, dtype = "--batch 1 --checkpointing", plan.workload.dtype
     plain = _Change(flags=flags, config=least, dtype=dtype, not_the_same="fewer samples a step")
     others = (replace(more, flags=f"{flags} {more.flags}") for more in _other_training(plan, least, largest))
-    ways = []
+    ways, failed = list[WayOut](), list[str]()
     for change in (plain, *others):
-        with suppress(RooflightError):  # each alone was named already, if it cannot be traced
+        try:
             ways.append(_worked_out(change, traced(change.config, change.dtype, alone=True), largest))
-    with suppress(RooflightError):
+        except RooflightError as error:
+            failed.append(f"{change.flags}: {error}")
+    try:
         ways += [replace(way, flags=f"{flags} {way.flags}") for way in _sharded(least, dtype, largest)]
-    return ways
+    except RooflightError as error:
+        failed.append(f"{flags} --shard parameters: {error}")
+    return ways, failed
 
 
 def _sharded(config: PlanConfig, dtype: str, largest: Swept) -> list[WayOut]:

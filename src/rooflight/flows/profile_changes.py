@@ -44,6 +44,7 @@ Predict = Callable[[TrainConfig], Estimate]
 def changes(
     config: TrainConfig,
     timing: Timing,
+    now: Estimate,
     predict: Predict,
     *,
     dtypes: Sequence[str],
@@ -51,19 +52,19 @@ def changes(
     workers: int | None,
     cores: int,
 ) -> list[Trial]:
-    """What is worth suggesting, the largest gain first.
+    """What is worth suggesting.
 
+    now      the estimate of the step that was timed
     predict  a configuration → the estimate of its step on this device
     dtypes   that the device multiplies itself
     device   "cpu" or "cuda"
     workers  that load from disk; None: the samples are in memory
     """
-    found = [
+    return [
         *_data_changes(config, timing, workers, cores),
         *_launch_changes(config, timing, device),
-        *_predicted_changes(config, timing, predict, dtypes),
+        *_predicted_changes(config, timing, now, predict, dtypes),
     ]
-    return sorted(found, key=lambda trial: -(trial.change.predicted_gain or 0.0))
 
 
 def _data_changes(config: TrainConfig, timing: Timing, workers: int | None, cores: int) -> list[Trial]:
@@ -84,7 +85,11 @@ def _data_changes(config: TrainConfig, timing: Timing, workers: int | None, core
             return []
         note = "the thread that trains also shifts and mirrors"
         return [bound("no augmentation", "--augment 0", replace(config, augment=0.0), note)]
-    found = [bound("images decoded in memory", "--storage memory", replace(config, storage="memory"))]
+    note = "not tried: all images would have to be decoded first"
+    memory = Change(
+        name="images decoded in memory", flags="--storage memory", predicted_gain=gain, at_most=True, note=note
+    )
+    found = [Trial(change=memory)]
     if workers < cores:
         found.append(bound(f"{cores} workers", f"--workers {cores}", replace(config, workers=cores)))
     return found
@@ -95,16 +100,23 @@ def _launch_changes(config: TrainConfig, timing: Timing, device: str) -> list[Tr
     if share < WAITS or config.compile in ("on", "graphs"):
         return []
     if device == "cpu":
-        note = "what it leaves of Python and autograd is not fitted, and compiling takes a minute or so"
+        note = (
+            "what it leaves of Python and autograd is not fitted; --compile auto tries it where the run is long enough"
+        )
         return [Trial(change=Change(name="torch.compile", flags="--compile on", predicted_gain=None, note=note))]
     change = Change(
-        name="CUDA graphs", flags="--compile graphs", predicted_gain=1 / (1 - share), at_most=True, note="not tried"
+        name="CUDA graphs",
+        flags="--compile graphs",
+        predicted_gain=1 / (1 - share),
+        at_most=True,
+        note="not tried: --compile auto does",
     )
     return [Trial(change=change)]
 
 
-def _predicted_changes(config: TrainConfig, timing: Timing, predict: Predict, dtypes: Sequence[str]) -> list[Trial]:
-    now = predict(config)
+def _predicted_changes(
+    config: TrainConfig, timing: Timing, now: Estimate, predict: Predict, dtypes: Sequence[str]
+) -> list[Trial]:
     found = []
     if config.dtype in ("float32", "tfloat32") and "bfloat16" in dtypes:
         found.append(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rooflight.core.profiles import Change, Limit, OperatorShare, StepProfile
 from rooflight.core.units import show_seconds
+from rooflight.flows.profile_changes import WORTH
 
 WORTH_SAYING = 0.05  # a smaller share of a step is not told of
 NAMED = 4  # operator classes
@@ -64,6 +65,7 @@ def change_sentence(change: Change) -> str:
         told = f"{about} would give {upto}{change.predicted_gain:.2f}× samples/s (predicted)"
     if change.measured_gain is not None:
         told += f"; tried: {change.measured_gain:.2f}×"
+        told += ", so it is not worth it here" if change.measured_gain < WORTH else ""
     return f"{told}; {change.note}." if change.note else f"{told}."
 
 

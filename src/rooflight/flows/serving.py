@@ -92,9 +92,9 @@ def find_source(target: str) -> Source:
                 f"{path} has no {ARTIFACT_FILE} beside it, which says what it takes. Try a file that rooflight export "
                 "wrote, in its folder."
             )
-        if not (path / "checkpoints/last.json").is_file():
+        if not (path / "checkpoints").is_dir():
             raise ConfigError(
-                f"{path} is no run folder (it has no checkpoints/last.json) and holds no exported model. Try a run "
+                f"{path} is no run folder (it has no checkpoints) and holds no exported model. Try a run "
                 "that rooflight train wrote, or a model's name."
             )
         return Source(kind="run", name=target)

@@ -28,6 +28,8 @@ class Setting:
     flip: bool
     settings: tuple[str, ...]  # set for the process
     reasons: tuple[str, ...]
+    rank: int = 0  # which replica of the model this process trains
+    replicas: int = 1
 
 
 def decide(config: TrainConfig, data: DataInfo) -> Setting:
@@ -51,7 +53,7 @@ def decide(config: TrainConfig, data: DataInfo) -> Setting:
         reasons=(
             f"device {device}, {device_name(device, machine)}: {why_device}",
             f"dtype {precision.name}: {precision.reason}",
-            f"mirror {'on' if flip else 'off'}: {why_flip}",
+            *((f"mirror {'on' if flip else 'off'}: {why_flip}",) if data.samples == "images" else ()),
             *(busy_cores() if device.type == "cpu" else ()),
         ),
     )
@@ -76,8 +78,8 @@ def describe_data(data: DataInfo) -> str:
     words = ", ".join(word for word in (data.source, data.licence) if word and word != data.name)
     about = f" ({words})" if words else ""
     return (
-        f"data {data.name}{about}: {data.train_count:,} train and {data.test_count:,} test images, "
-        f"{len(data.classes)} classes, sha256 {data.sha256[:16]}…"
+        f"data {data.name}{about}: {data.train_count:,} train and {data.test_count:,} test {data.samples}, "
+        f"{len(data.classes):,} classes, sha256 {data.sha256[:16]}…"
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
-from rooflight.core.runs import Preprocessing
 from rooflight.core.training import TrainConfig
 from rooflight.core.units import show_bytes
 from rooflight.flows.family import Family, Found, Reads, TrainData
@@ -16,15 +16,19 @@ from rooflight.flows.setting import Setting
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from rooflight.core.runs import Preprocessing
     from rooflight.data.images import ImageSet
+    from rooflight.data.loader.batch import Transform
     from rooflight.data.loader.files import FolderSet
     from rooflight.data.loader.loader import Loader
+    from rooflight.data.loader.on_device import DecodeOn
     from rooflight.data.loader.sources import ImageFiles
 
 Pixels = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, of pixels in 0..1
 EVALUATION_BATCH = 500
 MEMORY_SHARE = 0.25  # of the machine's memory: decoding holds a set twice, and the device's copy may be in it too
 MOST_WORKERS = 16
+SHIFT = "shift"  # --augmentation of the classic CNN: no pipeline, but one gather
 
 
 def find_data(
@@ -69,6 +73,10 @@ def find(config: TrainConfig, console: Console) -> Found:
     shape = find_model(config.model).input_shape
     if config.shift >= min(shape[1:]):
         raise ConfigError(f"--shift {config.shift}: {config.model} takes images of {shape[1]}×{shape[2]}; try 1 or 2.")
+    if config.augmentation != SHIFT:
+        from rooflight.data.augmentation import read_augmentation
+
+        read_augmentation(config.augmentation, flip=False)  # a misspelt one is refused before any image is read
     images, reasons = find_data(config, shape, console)
     return Found(data=images, info=images.info, reasons=reasons)
 
@@ -91,6 +99,7 @@ def image_batches(
 
 def stated(channels: int, height: int, width: int, pixels: Pixels) -> Preprocessing:
     """The normalisation by a model's own numbers, one of which may stand for all channels."""
+    from rooflight.core.runs import Preprocessing
     from rooflight.data.preprocess import with_pipeline
 
     mean, std = (numbers * channels if len(numbers) == 1 else numbers for numbers in pixels)
@@ -130,6 +139,7 @@ def _fits(decoded_bytes: int) -> tuple[bool, str]:
 
 
 def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting, pixels: Pixels | None) -> TrainData:
+    from rooflight.data.augmentation import TIMED_IMAGES, as_transform, find_augmentation
     from rooflight.data.batches import Batches
     from rooflight.data.images import measure_preprocessing
     from rooflight.data.preprocess import preprocess
@@ -140,6 +150,13 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting, pixels
     train_images, train_labels = images.train_images, images.train_labels
     if len(held_out):
         train_images, train_labels = train_images[trained], train_labels[trained]
+    transform: Transform | None = None
+    why: tuple[str, ...] = ()
+    if config.augmentation != SHIFT:
+        asked = find_augmentation(config.augmentation, preprocessing, flip=setting.flip)
+        examples = train_images[:TIMED_IMAGES].to(setting.device)
+        transform, reason = as_transform(asked, preprocessing, examples, epochs=_augmented_epochs(config))
+        why = (reason,)
     batches = Batches(
         train_images,
         train_labels,
@@ -150,6 +167,9 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting, pixels
         augmented_epochs=_augmented_epochs(config),
         seed=config.seed,
         device=setting.device,
+        rank=setting.rank,
+        world_size=setting.replicas,
+        transform=transform,
     )
 
     def evaluated(pixels: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -164,6 +184,7 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting, pixels
         validation=evaluated(images.train_images[held_out], images.train_labels[held_out]) if len(held_out) else None,
         labels=lambda: train_labels,
         bad=lambda: images.info.bad,
+        reasons=why,
     )
 
 
@@ -182,8 +203,8 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting, pixels:
     from rooflight.data.loader.augment import Evaluate
     from rooflight.data.loader.files import measure_folder, with_bad
     from rooflight.data.loader.loader import Loader
+    from rooflight.data.loader.placement import choose_placement
     from rooflight.data.loader.rates import describe_rates, measure_rates
-    from rooflight.data.loader.shift_mirror import ShiftMirror
 
     workers = min(setting.machine.cpu.logical_cores, MOST_WORKERS) if config.workers is None else config.workers
     height, width = images.train.fit or (0, 0)
@@ -192,20 +213,29 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting, pixels:
         if pixels
         else measure_folder(images, workers=workers, max_bad=config.max_bad)
     )
-    augmentation = ShiftMirror(
-        preprocessing=preprocessing, shift=config.shift, flip=setting.flip, augmented_epochs=_augmented_epochs(config)
-    )
     trained, held_out = split(len(images.train), config)
-    source = images.train.part(trained) if len(held_out) else images.train
-    train = Loader(
-        source,
-        batch=config.batch,
-        seed=config.seed,
-        transform=augmentation,
-        workers=workers,
-        device=setting.device,
-        max_bad=config.max_bad,
-    )
+    validated = images.train.part(held_out)
+    images = replace(images, train=images.train.part(trained)) if len(held_out) else images
+    source, transform, why = _transform_from_disk(images, preprocessing, config, setting)
+    # Ranks decode their own shares, unless the last batch gives them different ones: then each decodes all.
+    alike = len(images.train) % config.batch % setting.replicas == 0
+
+    def loader(decode: DecodeOn) -> Loader:
+        return Loader(
+            source,
+            batch=config.batch,
+            seed=config.seed,
+            transform=transform,
+            workers=workers,
+            device=setting.device,
+            max_bad=config.max_bad,
+            decode=decode,
+            rank=setting.rank if alike else 0,
+            world_size=setting.replicas if alike else 1,
+        )
+
+    placement = choose_placement(config.decode, loader, setting.device)
+    train = loader(placement.decode)
 
     def evaluated(files: ImageFiles) -> Loader:
         return Loader(
@@ -226,11 +256,30 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting, pixels:
         reads=Reads(classes=images.info.classes, preprocessing=preprocessing),
         batches=train,
         test_batches=_EveryTime(test),
-        validation=_EveryTime(evaluated(images.train.part(held_out))) if len(held_out) else None,
-        labels=lambda: source.labels,
+        validation=_EveryTime(evaluated(validated)) if len(held_out) else None,
+        labels=lambda: images.train.labels,
         bad=lambda: with_bad(images.info, train, test).bad,
-        reasons=describe_rates(measure_rates(train)),
+        reasons=(*why, placement.reason, *describe_rates(measure_rates(train))),
     )
+
+
+def _transform_from_disk(
+    images: FolderSet, preprocessing: Preprocessing, config: TrainConfig, setting: Setting
+) -> tuple[ImageFiles, Transform, tuple[str, ...]]:
+    """Training's files, fitted as they are decoded unless the pipeline scales; what they go through; and why."""
+    from rooflight.data.augmentation import TIMED_IMAGES, as_transform, find_augmentation
+    from rooflight.data.loader.files import first_images
+    from rooflight.data.loader.shift_mirror import ShiftMirror
+
+    epochs = _augmented_epochs(config)
+    if config.augmentation == SHIFT:
+        shift = ShiftMirror(preprocessing=preprocessing, shift=config.shift, flip=setting.flip, augmented_epochs=epochs)
+        return images.train, shift, ()
+    asked = find_augmentation(config.augmentation, preprocessing, flip=setting.flip)
+    source = replace(images.train, fit=None) if asked.fits else images.train
+    examples = [image.to(setting.device) for image in first_images(source, TIMED_IMAGES)]
+    transform, why = as_transform(asked, preprocessing, examples, epochs=epochs)
+    return source, transform, (why,)
 
 
 def _augmented_epochs(config: TrainConfig) -> int:

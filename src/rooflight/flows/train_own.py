@@ -238,7 +238,15 @@ def _array_batches(samples: ArraySet, config: TrainConfig, setting: Setting) -> 
     return TrainData(
         info=samples.info,
         reads=Reads(classes=samples.info.classes),
-        batches=ArrayBatches(train_x, train_y, batch=config.batch, seed=config.seed, device=setting.device),
+        batches=ArrayBatches(
+            train_x,
+            train_y,
+            batch=config.batch,
+            seed=config.seed,
+            device=setting.device,
+            rank=setting.rank,
+            world_size=setting.replicas,
+        ),
         test_batches=evaluated(samples.test_x, samples.test_y),
         validation=evaluated(samples.train_x[held_out], samples.train_y[held_out]) if len(held_out) else None,
         labels=(lambda: train_y) if samples.info.classes else None,

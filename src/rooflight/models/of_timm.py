@@ -6,7 +6,8 @@ from rooflight.core.errors import BackendError
 from rooflight.models.recipe import Recipe
 
 
-def _timm() -> Any:
+def library() -> Any:
+    """timm itself. raises BackendError where it is not installed"""
     try:
         import timm
     except ImportError:
@@ -17,7 +18,7 @@ def _timm() -> Any:
 
 
 def names() -> list[str]:
-    return list(_timm().list_models())
+    return list(library().list_models())
 
 
 def recipe(name: str, input_shape: tuple[int, ...] | None = None, classes: int | None = None) -> Recipe:
@@ -25,7 +26,7 @@ def recipe(name: str, input_shape: tuple[int, ...] | None = None, classes: int |
 
     name  an architecture, or with the tag of its weights: "vit_base_patch16_224.augreg_in21k" has the classes of these
     """
-    timm = _timm()
+    timm = library()
     published = timm.models.get_pretrained_cfg(name)
     usual = tuple(published.input_size) if published else (3, 224, 224)
     shape = input_shape or usual

@@ -22,7 +22,8 @@ TOKENS = 512  # the length of a text, where the model takes so many and none was
 POSITIONS = ("wpe", "position_embedding", "position_embeddings", "embed_positions")  # what learned tables are called
 
 
-def _transformers() -> Any:
+def library() -> Any:
+    """transformers itself. raises BackendError where it is not installed"""
     try:
         import transformers
     except ImportError:
@@ -57,7 +58,7 @@ def recipe(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
 
 def of_configuration(name: str, known: Configuration, input_shape: tuple[int, ...] | None = None) -> Recipe:
     """The model that a configuration describes; the name is for people."""
-    transformers = _transformers()
+    transformers = library()
     kind = getattr(transformers, known.architecture, None)
     if kind is None:
         raise ConfigError(f"transformers {transformers.__version__} has no class {known.architecture!r}.")
@@ -177,7 +178,7 @@ def _text(config: Any, kind: Any, workload: Workload, labels: Callable[[], Tenso
         words["labels"] = labels() if of_sequences else token_batch(workload)
         if workload.checkpointing and kind.can_generate() and not config.is_encoder_decoder:
             # Without a cache transformers asks whether several texts share a row, which the values of tensors tell.
-            words["past_key_values"] = _transformers().DynamicCache(config=config)
+            words["past_key_values"] = library().DynamicCache(config=config)
     elif config.is_encoder_decoder:
         words["decoder_input_ids"] = token_batch(workload)
     if workload.generation == "prefill" and "logits_to_keep" in inspect.signature(kind.forward).parameters:

@@ -29,6 +29,12 @@ def token_batch(workload: Workload) -> Tensor:
     return torch.zeros(micro_batch(workload), *workload.input_shape, dtype=torch.int64)
 
 
+def masked_batch(workload: Workload) -> dict[str, Tensor]:
+    """A batch of texts that fill it: token ids and their mask, int64 (N, T) each."""
+    ids = token_batch(workload)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
 def scores_loss(output: Any, target: Tensor) -> Tensor:
     """Cross entropy of the scores, and of those of auxiliary heads beside them."""
     return torch.stack([F.cross_entropy(scores, target) for scores in _scores(output)]).sum()

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from rooflight.core.errors import ConfigError, nearest
 from rooflight.models.cnn import Cnn
 from rooflight.models.lstm import LENGTH, WORDS, Lstm
-from rooflight.models.vgg16 import TransferVgg16
+from rooflight.models.transfer.base import PREFIX, find_base
+from rooflight.models.transfer.model import build_transfer
+from rooflight.models.transfer.texts import LENGTH as TOKENS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +32,29 @@ MODELS: Mapping[str, Entry] = {
         input_shape=(LENGTH,),
         classes=WORDS,
         words=WORDS,
-        untrained="it takes token ids, and train reads images only so far",
     ),
-    "transfer:vgg16": Entry(
-        build=lambda classes: TransferVgg16(classes),
-        input_shape=(3, 224, 224),
-        untrained="its frozen base starts at random, and train loads no weights for it so far",
-    ),
+    "transfer:vgg16": Entry(build=lambda classes: build_transfer("transfer:vgg16", classes), input_shape=(3, 224, 224)),
 }
 
 
-def find_model(name: str) -> Entry:
-    """The entry of that name; raises ConfigError with the nearest ones."""
+def find_model(name: str, input_shape: tuple[int, ...] | None = None) -> Entry:
+    """The entry of that name; raises ConfigError with the nearest ones.
+
+    input_shape  of one sample, for a base of transfer learning that takes several; None: the usual one
+    """
+    if name.startswith(PREFIX):
+        return _transfer(name, input_shape)
     if name not in MODELS:
         raise ConfigError(f"there is no model {name!r}.{nearest(name, MODELS)}")
     return MODELS[name]
+
+
+def _transfer(name: str, input_shape: tuple[int, ...] | None) -> Entry:
+    pixels = find_base(name).pixels
+    if pixels is None:
+        return Entry(build=lambda classes: build_transfer(name, classes), input_shape=input_shape or (TOKENS,), words=2)
+    shape = input_shape or (3, pixels.crop, pixels.crop)
+    return Entry(build=lambda classes: build_transfer(name, classes, size=shape[-1]), input_shape=shape)
 
 
 def random_input(entry: Entry, batch: int, *, seed: int = 0) -> Tensor:

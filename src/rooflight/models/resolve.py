@@ -3,11 +3,15 @@
 import contextlib
 import difflib
 import re
+from collections.abc import Callable
+from typing import Any
 
 from rooflight.core.errors import BackendError, ConfigError, nearest
+from rooflight.core.types import Workload
 from rooflight.models import of_file, of_keras, of_timm, of_torchvision, of_transformers
-from rooflight.models.recipe import Recipe, image_batch, token_batch
-from rooflight.models.registry import MODELS
+from rooflight.models.recipe import Recipe, image_batch, masked_batch, token_batch
+from rooflight.models.registry import MODELS, find_model
+from rooflight.models.transfer.base import PREFIX
 
 FORMS = "cnn, torchvision:resnet50, timm:convnext_tiny, hf:bert-base-uncased, path/to/file.py:build or path/to/it.keras"
 
@@ -25,8 +29,8 @@ def resolve(name: str, input_shape: tuple[int, ...] | None = None, classes: int 
         return of_keras.recipe(name, input_shape)
     if name.endswith(".py"):
         raise ConfigError(f"{name} is a file: which of its functions builds the model? Try {name}:build.")
-    if name in MODELS:
-        return _classic(name, input_shape)
+    if name in MODELS or name.startswith(PREFIX):
+        return _own(name, input_shape)
     library, colon, model = name.partition(":")
     if not colon:
         library, model = _library(name), name
@@ -42,13 +46,14 @@ def resolve(name: str, input_shape: tuple[int, ...] | None = None, classes: int 
     raise ConfigError(f"there is no library {library!r} of models.{nearest(library, ('torchvision', 'timm', 'hf'))}")
 
 
-def _classic(name: str, input_shape: tuple[int, ...] | None) -> Recipe:
-    entry = MODELS[name]
+def _own(name: str, input_shape: tuple[int, ...] | None) -> Recipe:
+    entry = find_model(name, input_shape)
+    make_input: Callable[[Workload], Any] = image_batch if entry.words is None else token_batch
     return Recipe(
         name=name,
         build=lambda: entry.build(entry.classes),
         input_shape=input_shape or entry.input_shape,
-        make_input=image_batch if entry.words is None else token_batch,
+        make_input=masked_batch if name.startswith(f"{PREFIX}hf:") else make_input,
     )
 
 

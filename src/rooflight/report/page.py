@@ -19,6 +19,7 @@ from rooflight.report.sections import (
     show_share,
     show_value,
 )
+from rooflight.report.speed import speed
 
 
 def run_page(
@@ -37,6 +38,7 @@ def run_page(
         for key, link, title, content in (
             ("figures", "Figures", "At a glance", _figures(result)),
             ("curves", "Curves", "Training curves", _curves(result)),
+            ("speed", "Speed", "How fast, and of what is possible", speed(result)),
             ("classes", "Classes", "Where it is right, and where not", _classes(result)),
             ("predicted", "Predicted", "Predicted and measured", comparisons(result.comparisons)),
             ("exports", "Exports", "Exports", exports(artifacts) if artifacts else None),
@@ -60,7 +62,7 @@ def _figures(result: TrainResult) -> Markup:
         (
             "throughput",
             show_rate(result.samples_per_second),
-            f"{show_seconds(result.step_seconds)} a step of {result.config.batch}, median of the epochs",
+            f"median of the epochs; a step of {result.config.batch} alone takes {show_seconds(result.step_seconds)}",
         ),
         ("device", result.device, f"first step done after {show_seconds(result.first_step_seconds)}"),
         ("dtype", result.dtype, "of the matrix products"),

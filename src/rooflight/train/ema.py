@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from rooflight.train.optimizer import by_mesh
+
 WARM_UP = 10  # the average follows quickly at first: after t steps its decay is at most (1 + t) / (10 + t)
 
 
@@ -24,7 +26,10 @@ class Ema:
     def update(self, step: int) -> None:
         """step: updates of the weights so far, the one just done included."""
         decay = min(self.decay, (1 + step) / (WARM_UP + step))
-        torch._foreach_lerp_(list(self.average.values()), list(self.weights.values()), 1 - decay)
+        names = {id(weight): name for name, weight in self.weights.items()}
+        for alike in by_mesh(self.weights.values()):
+            averages = [self.average[names[id(weight)]] for weight in alike]
+            torch._foreach_lerp_(averages, list[Tensor](alike), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from rooflight.core.runs import Evaluation
 from rooflight.train.loss import CrossEntropy, Loss
-from rooflight.train.precision import Autocast
+from rooflight.train.ranks import Alone, Autocast, Ranks
 
-MOST_CLASSES = 1000  # of a confusion matrix: a million numbers in result.json
+MOST_CLASSES = 256  # of a confusion matrix that someone reads; a vocabulary's would hold a million counts
 
 
 @torch.inference_mode()
@@ -20,37 +21,44 @@ def evaluate(
     *,
     classes: int,
     autocast: Autocast,
-    loss: Loss | None = None,
+    ranks: Ranks | None = None,
+    judge: Loss | None = None,
 ) -> Evaluation:
     """The model's figures on every sample of `batches`, each counted once, the last small batch too.
 
     classes  0: targets are no labels, and there is no accuracy
-    loss     default: cross entropy
+    judge    the loss; default: cross entropy
+
+    Each replica takes its share of every batch; all ranks return the whole.
     """
     model.eval()
-    judge = loss or CrossEntropy()
+    judge = judge or CrossEntropy()
+    ranks = ranks or Alone()
     device = next(model.parameters()).device
-    width = classes if classes <= MOST_CLASSES else 0
-    confusion = torch.zeros(width * width, dtype=torch.int64, device=device)
-    right = torch.zeros((), dtype=torch.int64, device=device)
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    weight: Tensor | int = 0
-    count = 0
-    for inputs, targets in batches:
+    counted = classes if classes <= MOST_CLASSES else 0
+    confusion = torch.zeros(counted * counted, dtype=torch.int64, device=device)
+    correct, count = torch.zeros((), dtype=torch.int64, device=device), 0
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    for images, labels in batches:
+        own, of = pytree.tree_map(ranks.share, images), ranks.share(labels)
+        if not len(of):  # all take part in a forward pass of parts: with a sample that is another's, and does not count
+            own = pytree.tree_map(lambda tensor: tensor[:1], images)
         with autocast():
-            outputs = model(inputs)
-        outputs = outputs.float() if isinstance(outputs, Tensor) else outputs
-        total += judge.summed(outputs, targets)
-        weight = weight + judge.weight(targets)
-        count += len(targets)
-        if classes:
-            found = outputs.argmax(1)
-            right += (found == targets).sum()
-            if width:
-                confusion += torch.bincount(targets * classes + found, minlength=width * width)
+            scores = ranks.forward(model, own)[: len(of)]
+        loss += judge.summed(scores.float(), of)
+        count += len(of)
+        if not classes:
+            continue
+        found = scores.argmax(1)
+        correct += (found == of).sum()
+        if counted:
+            confusion += torch.bincount(of * classes + found, minlength=classes * classes)
+    confusion, loss, correct = ranks.total(confusion), ranks.total(loss), ranks.total(correct)
+    count = ranks.total(count)
+    matrix = confusion.view(counted, counted).cpu()
     return Evaluation(
-        accuracy=int(right) / count if classes else None,
-        loss=float(total) / float(weight),
+        accuracy=int(correct) / count if classes else None,
+        loss=float(loss) / count,
         count=count,
-        confusion=tuple(tuple(row) for row in confusion.view(width, width).tolist()),
+        confusion=tuple(tuple(row) for row in matrix.tolist()),
     )

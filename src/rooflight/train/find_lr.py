@@ -53,7 +53,7 @@ def find_lr(model: nn.Module, batches: EpochBatches, config: TrainConfig, *, dty
     curve: list[tuple[float, float]] = []
     mean = 0.0
     for number, (inputs, targets) in enumerate(_pairs(batches)):
-        value = float(step(state, inputs, targets).mean)
+        value = float(step(state, inputs, targets, len(targets)).mean)
         state.advance(len(targets))
         if not math.isfinite(value):
             break

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rooflight.core.errors import ConfigError
 from rooflight.core.live import Pace
 from rooflight.core.runs import EpochRecord, Evaluation
 from rooflight.core.training import TrainConfig
@@ -21,8 +20,8 @@ from rooflight.train.guard import Guard
 from rooflight.train.loop import EpochBatches, train_epochs
 from rooflight.train.loss import CrossEntropy, Loss, held_out_loss
 from rooflight.train.optimizer import Group, build_optimizer, rate_share
-from rooflight.train.precision import Autocast, autocast_of, scaler_of
-from rooflight.train.ranks import Alone, Ranks
+from rooflight.train.precision import autocast_of, scaler_of
+from rooflight.train.ranks import Alone, Autocast, Ranks
 from rooflight.train.state import Place, TrainState
 from rooflight.train.step import Done, Step
 
@@ -79,18 +78,16 @@ def fit(
     """Train a prepared model and measure it.
 
     dtype       of the matrix products; float32 switches autocast off. Weights and optimizer state stay float32
-    classes     0: targets are no labels
     loss        default: cross entropy, as the configuration has it
     validation  held-out training samples, for --patience
     groups      parameters with their learning rates; default: all that are trained, with config.lr
     resume      tensors and document of a state to go on from
-    raises      ConfigError if the model has nothing to train, or the loss is no longer a number or jumps,
-                ResourceError if not one sample fits
+    raises      ConfigError if the loss is no longer a number or jumps, ResourceError if not one sample fits
     """
     graphs = config.compile == "graphs"
     if config.compile == "on":
         model.compile()  # in place: its state dict keeps its names
-    state = build_state(model, config, dtype=dtype, groups=groups, capturable=graphs)
+    state = build_state(model, config, dtype=dtype, groups=groups, ranks=ranks, capturable=graphs)
     if resume:
         state.load(dict(resume[0]), dict(resume[1]))
     run = _Run(
@@ -99,29 +96,30 @@ def fit(
         held=Held(test=test_batches, validation=validation),
         config=config,
         classes=classes,
-        autocast=autocast_of(state.device, dtype),
         loss=loss or CrossEntropy(smoothing=config.label_smoothing),
+        autocast=autocast_of(state.device, dtype),
         hooks=hooks,
     )
     step = Step(
         loss=run.loss,
         autocast=run.autocast,
         rate_share=run.rate_share,
-        ranks=ranks or Alone(),
+        ranks=state.ranks,
         seed=config.seed,
         clip=config.clip,
         micro_batch=config.micro_batch,
         on_halved=hooks.on_halved,
     )
-    train_epochs(
-        state,
-        batches,
-        Graphed(step) if graphs else step,
-        epochs=config.epochs,
-        batch=config.batch,
-        on_step=run.step_done,
-        on_epoch=run.epoch_done,
-    )
+    if not (state.patience and state.patience.over):  # a run that stopped early may be resumed before its result
+        train_epochs(
+            state,
+            batches,
+            Graphed(step) if graphs else step,
+            epochs=config.epochs,
+            batch=config.batch,
+            on_step=run.step_done,
+            on_epoch=run.epoch_done,
+        )
     return run.result(step)
 
 
@@ -131,12 +129,11 @@ def build_state(
     *,
     dtype: torch.dtype,
     groups: Sequence[Group] | None = None,
+    ranks: Ranks | None = None,
     capturable: bool = False,
 ) -> TrainState:
     """A run before its first step. capturable: its steps will be CUDA graphs."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
-        raise ConfigError("the model has no parameter that is trained. Try requires_grad_(True) on some of its layers.")
     device = trained[0].device
     return TrainState(
         model=model,
@@ -144,6 +141,7 @@ def build_state(
         scaler=scaler_of(device, dtype),
         ema=Ema(model, config.ema) if config.ema else None,
         patience=Patience(epochs=config.patience) if config.patience else None,
+        ranks=ranks or Alone(),
     )
 
 
@@ -155,9 +153,9 @@ class _Run:
     batches: EpochBatches
     held: Held
     config: TrainConfig
-    classes: int
-    autocast: Autocast
+    classes: int  # 0: targets are no labels
     loss: Loss
+    autocast: Autocast
     hooks: Hooks
     clock: Clock = field(init=False)
     guard: Guard = field(init=False)
@@ -166,12 +164,14 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.clock = Clock(self.state.device, before=self.state.records[-1].seconds if self.state.records else 0.0)
-        self.guard = Guard(self.state.device, spike=self.config.spike, samples_of=self._samples_of)
+        self.guard = Guard(
+            self.state.device, spike=self.config.spike, samples_of=self._samples_of, total=self.state.ranks.total
+        )
         self.rate_share = rate_share(self.config, self.config.epochs * len(self.batches))
 
     def step_done(self, before: Place, samples: int, done: Done) -> None:
         self.clock.step(samples)
-        self.guard.see(before, samples, done.mean)
+        self.guard.see(before, samples, done.loss, done.weight)
         self.hooks.on_step(before, samples, done)
         every, place = self.config.checkpoint_every, self.state.place
         # The step that ends an epoch is saved with the epoch's record.
@@ -185,7 +185,9 @@ class _Run:
         """Evaluate, record, save; False if it is time to stop."""
         self.guard.check()
         totals, state = self.state.totals, self.state
-        train_loss = float(totals.loss / totals.weight)  # the host waits for the device here
+        ranks = state.ranks
+        train_loss = float(ranks.total(totals.loss) / ranks.total(totals.weight))  # the host waits for the device here
+        correct = int(ranks.total(totals.correct))
         seconds, samples = self.clock.epoch()
         pace = self.hooks.pace()
         with state.deployed() as model:
@@ -195,7 +197,7 @@ class _Run:
             epoch=state.place.epoch,
             step=state.place.step,
             train_loss=train_loss,
-            train_accuracy=int(totals.correct) / max(1, state.place.samples) if self.classes else None,
+            train_accuracy=correct / max(1, state.place.samples) if self.classes else None,
             test_loss=self.evaluation.loss,
             test_accuracy=self.evaluation.accuracy,
             lr=self.config.lr * self.rate_share(state.place.step),
@@ -217,13 +219,9 @@ class _Run:
 
     def result(self, step: Step) -> Fit:
         """The whole run's figures, and the evaluation of the weights that are kept."""
-        patience, model = self.state.patience, self.state.model
-        if patience and patience.best:
-            model.load_state_dict(patience.best)
-        elif self.state.ema:
-            model.load_state_dict(self.state.weights())
-        if self.evaluation is None or patience:  # resumed at its end, or an earlier epoch's weights are the best
-            self.evaluation = self._evaluate(model, self.held.test)
+        self.state.use_weights()
+        if self.evaluation is None or self.state.patience:  # resumed at its end, or an earlier epoch's are the best
+            self.evaluation = self._evaluate(self.state.model, self.held.test)
         rates = [record.samples_per_second for record in self.state.records if record.samples_per_second]
         rate = median(rates[1:] or rates)
         return Fit(
@@ -236,10 +234,6 @@ class _Run:
             micro_batch=step.micro_batch,
         )
 
-    def _evaluate(self, model: nn.Module, held: Pairs) -> Evaluation:
-        judge = held_out_loss(self.loss)
-        return evaluate(model, held, classes=self.classes, autocast=self.autocast, loss=judge)
-
     def _validate(self, model: nn.Module) -> float | None:
         if self.held.validation is None:
             return None
@@ -247,6 +241,16 @@ class _Run:
         if self.state.patience:
             self.state.patience.see(found.loss, model)
         return found.loss
+
+    def _evaluate(self, model: nn.Module, batches: Pairs) -> Evaluation:
+        return evaluate(
+            model,
+            batches,
+            classes=self.classes,
+            autocast=self.autocast,
+            ranks=self.state.ranks,
+            judge=held_out_loss(self.loss),
+        )
 
     def _samples_of(self, place: Place, samples: int) -> Any:
         return self.batches.order(place.epoch)[place.samples : place.samples + samples]

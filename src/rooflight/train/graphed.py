@@ -41,29 +41,31 @@ class Graphed:
         self.inputs: Any = None
         self.targets: Tensor | None = None
 
-    def __call__(self, state: TrainState, inputs: Any, targets: Tensor) -> Done:
+    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int) -> Done:
         """As Step does it."""
         fits = self.targets is None or self.targets.shape == targets.shape
         if self.eager_steps < WARM_UP or not fits:
             self.eager_steps += 1
-            return self.step(state, inputs, targets)
+            return self.step(state, inputs, targets, samples)
         set_rates(state.optimizer, self.step.rate_share(state.place.step))
         if self.replay is None:
             self.inputs, self.targets = pytree.tree_map(torch.clone, inputs), targets.clone()
-            self.replay = self.capture(lambda: self._body(state))
+            self.replay = self.capture(lambda: self._body(state, samples))
         assert self.targets is not None
         for kept, new in zip(pytree.tree_leaves(self.inputs), pytree.tree_leaves(inputs), strict=True):
             kept.copy_(new)
         self.targets.copy_(targets)
         self.step.reseed(state)  # a graph reads its generator's seed when it is replayed
-        done = self.replay()
+        # What is read later must not be what the next replay writes.
+        found = self.replay()
+        done = Done(loss=found.loss.clone(), weight=found.weight, correct=found.correct.clone())
         if state.ema:
             state.ema.update(state.place.step + 1)
         return done
 
-    def _body(self, state: TrainState) -> Done:
+    def _body(self, state: TrainState, samples: int) -> Done:
         assert self.targets is not None
-        done = self.step.gradients(state, self.inputs, self.targets)
+        done = self.step.gradients(state, self.inputs, self.targets, samples)
         if done is None:
             raise torch.OutOfMemoryError("out of memory while the step was captured: try --compile off")
         self.step.update(state)

@@ -21,20 +21,26 @@ class Guard:
     """Sees every step's loss, and reads them now and then."""
 
     def __init__(
-        self, device: torch.device, *, spike: float, samples_of: Callable[[Place, int], NDArray[np.int64]]
+        self,
+        device: torch.device,
+        *,
+        spike: float,
+        samples_of: Callable[[Place, int], NDArray[np.int64]],
+        total: Callable[[Tensor], Tensor] = lambda own: own,
     ) -> None:
         """spike: how many times the running mean is too much; 0: any number will do
 
         samples_of  a step's place before it and its size → the numbers of its samples
+        total       the sum over all ranks, which then stop together
         """
         self.every = READ_EVERY if device.type == "cuda" else 1
-        self.spike, self.samples_of = spike, samples_of
+        self.spike, self.samples_of, self.total = spike, samples_of, total
         self.mean, self.seen = 0.0, 0
-        self.waiting: list[tuple[Place, int, Tensor]] = []
+        self.waiting: list[tuple[Place, int, Tensor, Tensor | int]] = []
 
-    def see(self, place: Place, samples: int, loss: Tensor) -> None:
-        """A step that began at `place`."""
-        self.waiting.append((place, samples, loss))
+    def see(self, place: Place, samples: int, loss: Tensor, weight: Tensor | int = 1) -> None:
+        """A step that began at `place`: this rank's loss is the sum `loss` over `weight`."""
+        self.waiting.append((place, samples, loss, weight))
         if len(self.waiting) >= self.every:
             self.check()
 
@@ -45,8 +51,10 @@ class Guard:
         """
         if not self.waiting:
             return
-        losses = torch.stack([loss for _, _, loss in self.waiting]).tolist()
-        for (place, samples, _), loss in zip(self.waiting, losses, strict=True):
+        sums = torch.stack([loss for *_, loss, _ in self.waiting])
+        weights = torch.stack([torch.as_tensor(weight, device=sums.device) for *_, weight in self.waiting])
+        sums, weights = self.total(torch.stack([sums, weights.to(sums.dtype)]))
+        for (place, samples, *_), loss in zip(self.waiting, (sums / weights).tolist(), strict=True):
             if not math.isfinite(loss):
                 raise ConfigError(f"the loss is no longer a number in {self._where(place, samples)}. Try a lower --lr.")
             if self.spike and self.seen >= SETTLED and loss > self.spike * self.mean:

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rooflight.train.step_clock import cuda_mark
+
 
 class LateNumber:
     """One element of a tensor, copied while the device goes on."""
@@ -17,8 +19,7 @@ class LateNumber:
             return
         self._copy = torch.empty((), dtype=value.dtype, pin_memory=True)  # from pageable memory a copy would wait
         self._copy.copy_(value, non_blocking=True)
-        self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        self._event.record()
+        self._event = cuda_mark(value.device)
 
     def here(self) -> bool:
         """Can it be read without waiting?"""

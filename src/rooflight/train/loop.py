@@ -31,7 +31,7 @@ class EpochBatches(Protocol):
 def train_epochs(
     state: TrainState,
     batches: EpochBatches,
-    step: Callable[[TrainState, Any, Tensor], Done],
+    step: Callable[[TrainState, Any, Tensor, int], Done],
     *,
     epochs: int,
     batch: int,
@@ -47,11 +47,11 @@ def train_epochs(
     while state.place.epoch <= epochs:
         state.model.train()
         for inputs, targets in batches.epoch(state.place.epoch, start=state.place.samples):
-            done = step(state, inputs, targets)
+            before, samples = state.place, min(batch, batches.samples - state.place.samples)
+            done = step(state, inputs, targets, samples)
             state.totals.loss += done.loss
             state.totals.weight += done.weight
             state.totals.correct += done.correct
-            before, samples = state.place, min(batch, batches.samples - state.place.samples)
             state.advance(samples)
             on_step(before, samples, done)
         if not on_epoch():

@@ -1,7 +1,7 @@
 """The optimizer, and the learning rate as a function of the step alone."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +26,9 @@ def build_optimizer(groups: Sequence[Group], config: TrainConfig, *, capturable:
     capturable  the rate is a tensor, for a CUDA graph to read; a number is an argument of the kernel, copied nowhere
     """
     params = [
-        {"params": (own := list(group.parameters)), "lr": _rate(group.lr, own, capturable), "highest": group.lr}
+        {"params": alike, "lr": _rate(group.lr, alike, capturable), "highest": group.lr}
         for group in groups
+        for alike in by_mesh(group.parameters)
     ]
     match config.optimizer:
         case "adam":
@@ -38,6 +39,29 @@ def build_optimizer(groups: Sequence[Group], config: TrainConfig, *, capturable:
             return torch.optim.SGD(
                 params, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
             )
+
+
+def by_mesh(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Those that one kernel can take together: whole ones, and those that the same ranks have parts of."""
+    groups: dict[object, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        groups.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
+    return list(groups.values())
+
+
+@torch.no_grad()
+def allocate_state(optimizer: torch.optim.Optimizer) -> None:
+    """Make the averages that a fresh optimizer will keep."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    set_rates(optimizer, 0.0)  # an update of nothing
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for entry in optimizer.state.values():
+        for value in entry.values():
+            if isinstance(value, torch.Tensor):
+                value.zero_()
 
 
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:

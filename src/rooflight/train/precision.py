@@ -1,7 +1,5 @@
 """In what dtype a model's products run: autocast, the loss scaler, TF32, float8."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +8,7 @@ from torch import nn
 from rooflight.core.errors import BackendError, ConfigError
 from rooflight.core.training import DtypeName
 from rooflight.train.device import dtype_name, pick_dtype
-
-Autocast = Callable[[], AbstractContextManager[object]]
+from rooflight.train.ranks import Autocast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def probe_step(
     once = Graphed(eager) if way == "graphs" else eager
 
     def step() -> object:
-        return once(state, inputs, targets)
+        return once(state, inputs, targets, len(targets))
 
     def staying() -> int:
         kept = [value for entry in state.optimizer.state.values() for value in entry.values()]

@@ -1,5 +1,7 @@
 """Where a training step's time goes, by operator: torch.profiler around some steps, timed without it before."""
 
+import math
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from rooflight.train.watch import timed
 
 Batch = tuple[Any, Tensor]
 OPTIMIZER = "Optimizer.step"  # torch names the whole update so in its profiles
+WARM_UP = 4  # steps after the first one
+FEWEST, MOST = 8, 200  # steps that are timed
+PROFILED = 20  # at most: events of more say no more
 BATCH = "rooflight: batch"  # what runs under this name makes a batch, and is no part of the step
 
 
@@ -31,27 +36,31 @@ class StepTimes:
 
 
 def profile_steps(
-    step: Callable[[Any, Tensor], object],
-    batches: Iterable[Batch],
-    device: torch.device,
-    *,
-    warm_up: int,
-    steps: int,
+    step: Callable[[Any, Tensor], object], batches: Iterable[Batch], device: torch.device, *, seconds: float
 ) -> StepTimes:
-    """Run steps to get warm, as many as are timed, then as many under the profiler, which itself takes time.
+    """Run steps to get warm, then some under a clock, then some under the profiler, which itself takes time.
 
-    batches  give out 1 + warm_up + 2 · steps at least
+    batches  give out as many as that needs: FEWEST or more of each, the first step, and those that warm up
+    seconds  that the timed steps take together, about
     raises   ConfigError if they give out fewer
     """
+    # Without a GPU, kineto writes on stderr that it found none.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     feed = _Feed(batches, device)
-    feed.run(step, 1 + warm_up)
-    feed.clock.laps()
-    laps = feed.run(step, steps)
+    laps = feed.timed_run(step, seconds)
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
     with profile(activities=activities) as profiled:
-        under = feed.run(step, steps)
+        under = feed.run(step, min(len(laps), PROFILED))
     events = profiled.events()
     return step_times(laps, under, device_seconds(events) if device.type == "cuda" else host_seconds(events))
+
+
+def time_steps(
+    step: Callable[[Any, Tensor], object], batches: Iterable[Batch], device: torch.device, *, seconds: float
+) -> float:
+    """Samples a second of steps, with the waiting for their batches, over so many seconds."""
+    laps = _Feed(batches, device).timed_run(step, seconds)
+    return sum(samples for samples, _, _ in laps) / sum(waited + worked for _, waited, worked in laps)
 
 
 def step_times(laps: list[Lap], profiled: list[Lap], seconds_of: dict[str, float]) -> StepTimes:
@@ -80,6 +89,12 @@ class _Feed:
     def __init__(self, batches: Iterable[Batch], device: torch.device) -> None:
         self.device, self.clock = device, clock_of(device)
         self.batches: Iterator[Batch] = timed(batches, self.clock)
+
+    def timed_run(self, step: Callable[[Any, Tensor], object], seconds: float) -> list[Lap]:
+        """Warm steps, as many as fill so many seconds: some loaders make many batches at once, and none for a while."""
+        self.run(step, 1)
+        _, _, worked = min(self.run(step, WARM_UP), key=lambda lap: lap[2])
+        return self.run(step, max(FEWEST, min(MOST, math.ceil(seconds / worked))))
 
     def run(self, step: Callable[[Any, Tensor], object], count: int) -> list[Lap]:
         """So many steps, to the end of the last one's work."""

@@ -1,7 +1,6 @@
 """One update of the weights from one global batch, in as many micro-batches as memory asks for."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,12 +10,11 @@ from torch.utils import _pytree as pytree
 
 from rooflight.core.errors import ResourceError
 from rooflight.train.loss import Loss
-from rooflight.train.memory import RunningStatistics, is_out_of_memory, release
-from rooflight.train.optimizer import set_rates
-from rooflight.train.ranks import Ranks
+from rooflight.train.memory import RunningStatistics, release
+from rooflight.train.optimizer import allocate_state, set_rates
+from rooflight.train.ranks import Autocast, Part, Ranks
 from rooflight.train.state import TrainState
 
-Autocast = Callable[[], AbstractContextManager[object]]
 ODD = 0x9E3779B97F4A7C15  # the golden ratio in 64 bits: seeds of neighbouring steps have nothing in common
 
 
@@ -46,27 +44,31 @@ class Step:
     micro_batch: int | None = None  # samples of this rank at once; None: all
     on_halved: Callable[[int], None] = lambda samples: None  # told the new micro-batch when memory did not suffice
     statistics: RunningStatistics = field(default_factory=RunningStatistics)
+    allocated: bool = False  # what the optimizer keeps, which otherwise appears in its first update
 
-    def __call__(self, state: TrainState, inputs: Any, targets: Tensor) -> Done:
+    def __call__(self, state: TrainState, inputs: Any, targets: Tensor, samples: int) -> Done:
         """Forward, loss, backward of each micro-batch; then clip, update, average.
 
         Nothing of the state changes before all gradients are there: out of memory anywhere before, the micro-batch is
         halved on all ranks and the same step begins again, with the same samples, draws and random numbers.
 
-        raises  ResourceError if not even one sample fits
+        samples  of all ranks together; `inputs` and `targets` are this rank's share
+        raises   ResourceError if not even one sample fits
         """
         self.statistics.keep(state.model)
+        rows = -(-samples // self.ranks.replicas)  # of the largest share
         while True:
             self.reseed(state)
             # The exception is let go of before memory is released: its frames hold the failed step's tensors.
-            done = self.gradients(state, inputs, targets)
+            done = self.gradients(state, inputs, targets, rows)
             if not self.ranks.agree(done is None):
                 assert done is not None
                 break
             state.optimizer.zero_grad(set_to_none=True)
             self.statistics.restore()
+            self.ranks.begin_again(state)
             release(state.device)
-            self._halve(len(targets))
+            self._halve(rows)
         set_rates(state.optimizer, self.rate_share(state.place.step))
         self.update(state)
         if state.ema:
@@ -77,39 +79,46 @@ class Step:
         """Dropout's generator, from the place alone."""
         _seed(self.seed, state.place.step, self.ranks.rank, state.device)
 
-    def gradients(self, state: TrainState, inputs: Any, targets: Tensor) -> Done | None:
-        """The gradient of the global batch's mean loss; None if memory did not suffice."""
+    def gradients(self, state: TrainState, inputs: Any, targets: Tensor, rows: int) -> Done | None:
+        """The gradient of the global batch's mean loss; None if memory did not suffice, here or on another rank."""
         try:
+            if not self.allocated and not state.place.step:
+                allocate_state(state.optimizer)  # now, while out of memory can still be mended
+                self.allocated = True
             own = self.loss.weight(targets)
             weight = self.ranks.total(own)
             loss = torch.zeros((), device=state.device)
             correct = torch.zeros((), dtype=torch.int64, device=state.device)
-            parts = list(_micro_batches(inputs, targets, self.micro_batch))
-            for number, (some, of) in enumerate(parts, 1):
-                with self.ranks.no_sync(state.model) if number < len(parts) else nullcontext():
-                    with self.autocast():
-                        scores = state.model(some)
-                        part = self.loss.summed(scores, of)
-                    state.scaler.scale(part * (self.ranks.replicas / weight)).backward()
-                loss += part.detach()
-                correct += count_correct(scores.detach(), of)
+            if self.ranks.stages > 1:
+                state.scaler.scale(loss)  # its scale is made when it is first used, and only the last stage has a loss
+
+            def measure(scores: Any, of: Tensor) -> Tensor:
+                part = self.loss.summed(scores, of)
+                loss.add_(part.detach())
+                correct.add_(count_correct(scores.detach(), of))
+                return state.scaler.scale(part * (self.ranks.replicas / weight))
+
+            parts = _micro_batches(inputs, targets, self.ranks.parts(rows, self.micro_batch))
+            self.ranks.backward(state.model, parts, measure, self.autocast)
+            return Done(loss=self.ranks.last_stage(loss), weight=own, correct=self.ranks.last_stage(correct))
         except Exception as error:
-            if not is_out_of_memory(error):
+            if not self.ranks.is_failure(error):
                 raise
             return None
-        return Done(loss=loss, weight=own, correct=correct)
 
     def update(self, state: TrainState) -> None:
         """Clip and apply the gradients, at the rates that are set."""
-        if self.clip:
+        if self.clip or self.ranks.stages > 1:
             state.scaler.unscale_(state.optimizer)
+            self.ranks.agree_on_overflow(state.scaler, state.optimizer)
+        if self.clip:
             self.ranks.clip(state.model.parameters(), self.clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
 
-    def _halve(self, samples: int) -> None:
-        now = min(self.micro_batch or samples, samples)
+    def _halve(self, rows: int) -> None:
+        now = -(-rows // self.ranks.parts(rows, self.micro_batch))
         if now <= 1:
             raise ResourceError(
                 "out of memory with one sample at a time. Try a smaller model or input, --dtype bfloat16, or a GPU "
@@ -126,14 +135,15 @@ def count_correct(scores: Tensor, targets: Tensor) -> Tensor:
     return (scores.argmax(1) == targets).sum()
 
 
-def _micro_batches(inputs: Any, targets: Tensor, size: int | None) -> Iterator[tuple[Any, Tensor]]:
-    """Pieces of at most `size` samples of every tensor of the inputs."""
-    if size is None or size >= len(targets):
-        yield inputs, targets
-        return
-    for first in range(0, len(targets), size):
-        chosen = slice(first, first + size)
-        yield pytree.tree_map(lambda tensor, chosen=chosen: tensor[chosen], inputs), targets[chosen]
+def _micro_batches(inputs: Any, targets: Tensor, count: int) -> list[Part]:
+    """`count` pieces of every tensor of the inputs, alike in size but for a sample; some empty if there are too few."""
+    if count == 1:
+        return [(inputs, targets)]
+    tensors, layout = pytree.tree_flatten(inputs)
+    split = zip(*(tensor.tensor_split(count) for tensor in tensors), strict=True)
+    return [
+        (pytree.tree_unflatten(some, layout), of) for some, of in zip(split, targets.tensor_split(count), strict=True)
+    ]
 
 
 def _seed(seed: int, step: int, rank: int, device: torch.device) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -63,9 +64,9 @@ class DeviceClock:
     the device has passed it.
     """
 
-    def __init__(self, event: Callable[[], Any] | None = None) -> None:
-        """event: makes what has record(), query() and elapsed_time(); default: CUDA's, with timing."""
-        self._event = event or _cuda_event
+    def __init__(self, mark: Callable[[], Any]) -> None:
+        """mark: issues an event, with query() and elapsed_time(), to the device."""
+        self._mark = mark
         self._begin: Any = None
         self._last_end: Any = None  # of the step before; None: what came before was no training
         self._issued: deque[tuple[int, Any, Any, Any]] = deque()
@@ -74,12 +75,10 @@ class DeviceClock:
         pass
 
     def got(self) -> None:
-        self._begin = self._event()
-        self._begin.record()
+        self._begin = self._mark()
 
     def done(self, samples: int) -> None:
-        end = self._event()
-        end.record()
+        end = self._mark()
         self._issued.append((samples, self._last_end, self._begin, end))
         self._last_end = end
 
@@ -97,8 +96,11 @@ class DeviceClock:
 
 def clock_of(device: torch.device) -> StepClock:
     """The clock that tells the device's time."""
-    return DeviceClock() if device.type == "cuda" else HostClock()
+    return DeviceClock(partial(cuda_mark, device, timing=True)) if device.type == "cuda" else HostClock()
 
 
-def _cuda_event() -> Any:
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+def cuda_mark(device: torch.device, *, timing: bool = False) -> Any:
+    """An event in the device's stream: it has been passed when all that was issued before is done."""
+    event = torch.cuda.Event(enable_timing=timing)  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    return event

@@ -14,6 +14,8 @@ POINTWISE = {  # what both fast engines know
     "main": MAIN,
     "shrinks": (pl.RandomResizedCrop(13, scale=(0.5, 1.0)),),
     "shrinks without antialias": (pl.Resize((13, 17), antialias=False),),
+    "bicubic": (pl.RandomResizedCrop(13, scale=(0.5, 1.0), interpolation="bicubic"),),
+    "bicubic up": (pl.Resize((60, 55), interpolation="bicubic"),),
     "nearest resize": (pl.Resize((30, 17), interpolation="nearest"),),
     "evaluation": (pl.Resize(36), pl.CenterCrop(32)),
     "bilinear rotation": (pl.RandomRotation(40, interpolation="bilinear", fill=(10, 100, 200)),),

@@ -35,14 +35,16 @@ def test_the_pixels_are_the_references(name: str, channels: int) -> None:
     assert off_by(found, expected, 0.01 * one) < 0.005
 
 
-def test_torchvision_itself_resizes_to_the_same_bytes() -> None:
-    from torchvision.transforms.v2 import functional
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_torchvision_itself_resizes_to_the_same_bytes(interpolation: str) -> None:
+    from torchvision.transforms.v2 import InterpolationMode, functional
 
     images = pictures(4, size=64)
-    for size in (20, 90):
-        program = program_of((pl.Resize((size, size)), LEVELS), images)
-        expected = functional.resize(images, [size, size], antialias=True)
+    for size in (5, 20, 45, 90):
+        program = program_of((pl.Resize((size, size), interpolation=interpolation), LEVELS), images)
+        expected = functional.resize(images, [size, size], InterpolationMode(interpolation), antialias=True)
         assert torch.equal(ENGINE.run(program, images), expected)
+        assert torch.equal(reference.run(program, images), expected)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])

@@ -86,8 +86,8 @@ def test_the_kernel_compiles_ahead_of_time(backend: str, arch: int | str, dtype:
     kernel = triton_kernels.augment
     constants = {
         "slots": 4, "guard_count": 0, "erasures": 1, "bilinear": False, "faded": True, "resizes": True,
-        "antialias": True, "nearest": False, "channels": 3, "out_channels": 3, "last": dtype == "bf16",
-        "first_phase": True, "last_phase": True, "tile": TILE,
+        "antialias": True, "nearest": False, "cubic": dtype == "bf16", "channels": 3, "out_channels": 3,
+        "last": dtype == "bf16", "first_phase": True, "last_phase": True, "tile": TILE,
     }  # fmt: skip
     pointers = {"source": "*u8", "scratch": "*i32", "sums": "*i32", "out": f"*{dtype}", "codes": "*i32"}
     floats = {"box", "canvas", "window", "matrix", "guards", "guard_sizes", "values", "erase", "erase_value"}

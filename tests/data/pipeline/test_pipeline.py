@@ -54,6 +54,7 @@ def test_a_misspelt_argument_is_an_error_that_names_the_nearest() -> None:
         (lambda: pl.RandomHorizontalFlip(1.5), "p is 1.5; it takes a probability"),
         (lambda: pl.Resize(0), "size is 0"),
         (lambda: pl.Resize(8, interpolation="bilinera"), "Did you mean 'bilinear'"),
+        (lambda: pl.Resize(8, interpolation="bicubic", antialias=False), "True with bicubic"),
         (lambda: pl.ColorJitter(hue=0.7), "hue"),
         (lambda: pl.GaussianBlur(4), "odd"),
         (lambda: pl.Normalize((0.5,), (0.0,)), "std above 0"),

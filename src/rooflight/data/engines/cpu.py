@@ -19,6 +19,7 @@ from rooflight.data.engines.engine import DTYPES, before_mixing, mix_into, new_r
 from rooflight.data.pipeline.program import Pass, Program, check_source
 
 BLOCK = 4  # samples that go through all kernels together: few enough to stay in a core's cache
+FILTERS = {"bilinear": 0, "nearest": 1, "bicubic": 2}
 BORDERS = {"constant": 0, "edge": 1, "reflect": 2, "symmetric": 3}
 
 
@@ -96,10 +97,11 @@ def _geometry(step: Pass, single: bool) -> tuple[NDArray[Any], ...]:
     high, wide = (int(size) for size in window[:, 2:].max(0))
     rows, columns = (int(size) for size in box[:, 2:].max(0))
     support = max(1.0, float((box[:, 2:] / canvas).max())) if step.antialias else 1.0
+    support *= 2 if step.filter == "bicubic" else 1
     fill = step.fill or (0.0,)
     settings = (
         step.antialias,
-        step.resizes and step.filter == "nearest",
+        FILTERS[step.filter] if step.resizes else 0,
         step.interpolation == "bilinear",
         BORDERS[step.border],
         step.fill is not None or step.guards.shape[1] > 0,

@@ -89,8 +89,8 @@ def launch(kernel: Any, program: Program, images: Tensor, out: Tensor) -> Tensor
             slots=moved.codes.shape[1], guard_count=moved.guards.shape[1],
             erasures=0 if program.erase is None else program.erase.shape[1],
             bilinear=step.interpolation == "bilinear", faded=step.fill is not None or step.guards.shape[1] > 0,
-            resizes=step.resizes,
-            antialias=step.antialias, nearest=step.filter == "nearest", channels=images.shape[1],
+            resizes=step.resizes, antialias=step.antialias, nearest=step.filter == "nearest",
+            cubic=step.filter == "bicubic", channels=images.shape[1],
             out_channels=program.channels, last=program.channels_last, first_phase=phase == 0,
             last_phase=phase == phases - 1, tile=TILE,
         )  # fmt: skip

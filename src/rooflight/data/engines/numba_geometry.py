@@ -16,6 +16,7 @@ from rooflight.data.engines.compiled import (
     ONE,
     ROUND,
     SIXTEEN,
+    TOP,
     ZERO,
     compiled,
     f4,
@@ -30,54 +31,84 @@ Words = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
 
 FAR = f4(1 << 20)  # coordinates are held within ±FAR, so that they fit an integer
+BILINEAR, NEAREST, BICUBIC = 0, 1, 2  # filters
 CONSTANT, EDGE, REFLECT, SYMMETRIC = 0, 1, 2, 3
 
 
 @compiled
-def taps(length: int, size: int, first: int, count: int, antialias: bool, index: Ints, weight: Floats) -> int:
+def filter_weight(distance: float, cubic: bool) -> float:
+    """Of a source pixel at a distance from a canvas pixel's middle, in source pixels or, antialiased, canvas pixels."""
+    t = abs(distance)
+    if not cubic:
+        return max(0.0, 1.0 - t)
+    if t < 1.0:
+        return (1.5 * t - 2.5) * t * t + 1.0
+    return ((-0.5 * t + 2.5) * t - 4.0) * t + 2.0 if t < 2.0 else 0.0
+
+
+@compiled
+def taps(
+    length: int,
+    size: int,
+    first: int,
+    count: int,
+    antialias: bool,
+    cubic: bool,
+    index: Ints,
+    weight: Floats,
+    whole: Ints,
+) -> tuple[int, int]:
     """The source pixels and weights of canvas pixels first … first + count − 1 along one axis, in torchvision's bits.
 
-    index, weight  (K, count), filled
-    returns        the taps in use; the others weigh nothing
+    index, weight, whole  (K, count), filled; weight: whole / 2^bits
+    returns               the taps in use, the others weigh nothing; bits
     """
     scale = length / size
-    support = max(scale, 1.0) if antialias else 1.0
+    unit = max(scale, 1.0) if antialias else 1.0
+    support = 2.0 * unit if cubic else unit
     most = min(2 * int(math.ceil(support)) + 1, index.shape[0])
     used, largest = 1, 0.0
+    shares = np.empty((most, count))
     for x in range(count):
         centre = (first + x + 0.5) * scale
         low = max(0, int(math.floor(centre - support + 0.5)))
         high = min(length, int(math.floor(centre + support + 0.5)))
         total = 0.0
         for k in range(high - low):
-            total += max(0.0, 1.0 - abs(low + k + 0.5 - centre) / support)
+            total += filter_weight((low + k + 0.5 - centre) / unit, cubic)
         for k in range(most):
-            share = max(0.0, 1.0 - abs(low + k + 0.5 - centre) / support) / total if low + k < high else 0.0
+            share = filter_weight((low + k + 0.5 - centre) / unit, cubic) / total if low + k < high else 0.0
             index[k, x] = min(low + k, length - 1)
-            weight[k, x] = share
+            shares[k, x] = share
             largest = max(largest, share)
-    parts = 2.0 ** min(22.0, math.ceil(math.log2((2**15 - 0.5) / largest)) - 1)
+    bits = min(22, int(math.ceil(math.log2((2**15 - 0.5) / largest))) - 1)
+    parts = 2.0**bits
     for k in range(most):
         for x in range(count):
-            weight[k, x] = math.floor(weight[k, x] * parts + 0.5) / parts
-            if weight[k, x] > 0:
+            rounded = int(math.floor(abs(shares[k, x]) * parts + 0.5))
+            whole[k, x] = rounded if shares[k, x] > 0 else -rounded
+            weight[k, x] = whole[k, x] / parts
+            if rounded > 0:
                 used = k + 1
-    return used
+    return used, bits
 
 
 @compiled
-def nearest_taps(length: int, size: int, first: int, count: int, index: Ints, weight: Floats) -> int:
+def nearest_taps(length: int, size: int, first: int, count: int, index: Ints) -> int:
     """Pixel ⌊i·scale⌋ alone."""
     for x in range(count):
         index[0, x] = min(length - 1, int(math.floor((first + x) * (f4(length) / f4(size)))))
-        weight[0, x] = 1
     return 1
 
 
 @compiled
 def pack_row(source: Bytes, start: int, channel: int, step: int, row: Words, n: int) -> None:
     """n pixels of a source row. channel, step: distance from channel to channel, from pixel to pixel."""
-    if step == 1:
+    if step == 3 and channel == 1:  # as decoders write them: constant steps, which are vectorised
+        pixels = source[start : start + 3 * n]
+        for x in range(n):
+            row[x] = u4(i4(pixels[3 * x]) | (i4(pixels[3 * x + 1]) << EIGHT) | (i4(pixels[3 * x + 2]) << SIXTEEN))
+    elif step == 1:
         red, green, blue = source[start:], source[start + channel :], source[start + 2 * channel :]
         for x in range(n):
             row[x] = u4(i4(red[x])) | u4(i4(green[x]) << EIGHT) | u4(i4(blue[x]) << SIXTEEN)
@@ -96,6 +127,12 @@ def gather(source: Words, index: Ints, out: Words, n: int) -> None:
 
 
 @compiled
+def byte_of(total: np.float32) -> np.int32:
+    """Held within 0 … 255: a cubic's weights below 0 take sums beyond it."""
+    return i4(min(max(total, ZERO), TOP))
+
+
+@compiled
 def mix_two(a: Words, b: Words, p: Floats, q: Floats, out: Words, n: int) -> None:
     """⌊p·a + q·b + ½⌋ in each byte."""
     for x in range(n):
@@ -107,25 +144,50 @@ def mix_two(a: Words, b: Words, p: Floats, q: Floats, out: Words, n: int) -> Non
 
 
 @compiled
-def add_tap(a: Words, p: Floats, sums: Floats, n: int) -> None:
+def mix_three(a: Words, b: Words, c: Words, p: Floats, q: Floats, r: Floats, out: Words, n: int) -> None:
+    """The same of three, held within a byte: sums that stay in registers."""
+    for x in range(n):
+        u, v, w = i4(a[x]), i4(b[x]), i4(c[x])
+        red = p[x] * f4(i4(u & BYTE)) + q[x] * f4(i4(v & BYTE)) + r[x] * f4(i4(w & BYTE)) + HALF
+        u, v, w = i4(u >> EIGHT), i4(v >> EIGHT), i4(w >> EIGHT)
+        green = p[x] * f4(i4(u & BYTE)) + q[x] * f4(i4(v & BYTE)) + r[x] * f4(i4(w & BYTE)) + HALF
+        u, v, w = i4(u >> EIGHT), i4(v >> EIGHT), i4(w >> EIGHT)
+        blue = p[x] * f4(i4(u & BYTE)) + q[x] * f4(i4(v & BYTE)) + r[x] * f4(i4(w & BYTE)) + HALF
+        least, middle, most = byte_of(red), byte_of(green), byte_of(blue)
+        out[x] = u4(i4(least | (middle << EIGHT) | (most << SIXTEEN)))
+
+
+@compiled
+def add_tap(a: Words, p: Ints, sums: Ints, n: int) -> None:
     red, green, blue = sums[0], sums[1], sums[2]
     for x in range(n):
         u = i4(a[x])
-        red[x] += p[x] * f4(i4(u & BYTE))
-        green[x] += p[x] * f4(i4((u >> EIGHT) & BYTE))
-        blue[x] += p[x] * f4(i4((u >> SIXTEEN) & BYTE))
+        red[x] += i4(p[x] * i4(u & BYTE))
+        green[x] += i4(p[x] * i4((u >> EIGHT) & BYTE))
+        blue[x] += i4(p[x] * i4((u >> SIXTEEN) & BYTE))
 
 
 @compiled
-def pack_sums(sums: Floats, out: Words, n: int) -> None:
+def byte_of_parts(total: np.int32, bits: np.int32) -> np.int32:
+    return min(max(i4(total >> bits), i4(0)), BYTE)
+
+
+@compiled
+def pack_sums(sums: Ints, bits: np.int32, out: Words, n: int) -> None:
     red, green, blue = sums[0], sums[1], sums[2]
     for x in range(n):
-        out[x] = u4(i4(i4(red[x]) | (i4(green[x]) << EIGHT) | (i4(blue[x]) << SIXTEEN)))
+        r, g, b = byte_of_parts(red[x], bits), byte_of_parts(green[x], bits), byte_of_parts(blue[x], bits)
+        out[x] = u4(i4(r | (g << EIGHT) | (b << SIXTEEN)))
 
 
 @compiled
-def across(row: Words, index: Ints, weight: Floats, used: int, out: Words, read: Words, sums: Floats) -> None:
-    """One row of the box to one row of the canvas."""
+def across(
+    row: Words, index: Ints, weight: Floats, whole: Ints, used: int, bits: int, out: Words, read: Words, sums: Ints
+) -> None:
+    """One row of the box to one row of the canvas.
+
+    Sums are exact: of up to three taps in float32, whose weights then have 16 bits at most, of more in whole numbers.
+    """
     n = len(out)
     gather(row, index[0], read[0], n)
     if used == 1:
@@ -133,17 +195,23 @@ def across(row: Words, index: Ints, weight: Floats, used: int, out: Words, read:
     elif used == 2:
         gather(row, index[1], read[1], n)
         mix_two(read[0], read[1], weight[0], weight[1], out, n)
+    elif used == 3:
+        gather(row, index[1], read[1], n)
+        gather(row, index[2], read[2], n)
+        mix_three(read[0], read[1], read[2], weight[0], weight[1], weight[2], out, n)
     else:
-        sums[:, :n] = HALF
-        add_tap(read[0], weight[0], sums, n)
+        sums[:, :n] = i4(1) << i4(bits - 1)
+        add_tap(read[0], whole[0], sums, n)
         for k in range(1, used):
             gather(row, index[k], read[1], n)
-            add_tap(read[1], weight[k], sums, n)
-        pack_sums(sums, out, n)
+            add_tap(read[1], whole[k], sums, n)
+        pack_sums(sums, i4(bits), out, n)
 
 
 @compiled
-def down(rows: Bytes, index: Ints, weight: Floats, used: int, y: int, out: Bytes, sums: Floats) -> None:
+def down(
+    rows: Bytes, index: Ints, weight: Floats, whole: Ints, used: int, bits: int, y: int, out: Bytes, sums: Ints
+) -> None:
     """Rows of the box, already as wide as the canvas, to row y of the canvas: every byte by itself."""
     n = len(out)
     if used == 1:
@@ -152,14 +220,19 @@ def down(rows: Bytes, index: Ints, weight: Floats, used: int, y: int, out: Bytes
         a, b, p, q = rows[index[0, y]], rows[index[1, y]], weight[0, y], weight[1, y]
         for x in range(n):
             out[x] = u1(i4(p * f4(a[x]) + q * f4(b[x]) + HALF))
-    else:
-        sums[:n] = HALF
-        for k in range(used):
-            a, p = rows[index[k, y]], weight[k, y]
-            for x in range(n):
-                sums[x] += p * f4(a[x])
+    elif used == 3:
+        a, b, c = rows[index[0, y]], rows[index[1, y]], rows[index[2, y]]
+        p, q, r = weight[0, y], weight[1, y], weight[2, y]
         for x in range(n):
-            out[x] = u1(i4(sums[x]))
+            out[x] = u1(byte_of(p * f4(a[x]) + q * f4(b[x]) + r * f4(c[x]) + HALF))
+    else:
+        sums[:n] = i4(1) << i4(bits - 1)
+        for k in range(used):
+            line, part = rows[index[k, y]], whole[k, y]
+            for x in range(n):
+                sums[x] += i4(part * i4(line[x]))
+        for x in range(n):
+            out[x] = u1(byte_of_parts(sums[x], i4(bits)))
 
 
 @compiled
@@ -274,29 +347,35 @@ def bilinear_levels(
 @compiled
 def fit_box(
     source: Bytes, start: int, strides: Ints, box: Floats, canvas: Floats, window: Floats, settings: Ints,
-    bar: Words, picture: Words, x_index: Ints, x_weight: Floats, y_index: Ints, y_weight: Floats,
-    row: Words, read: Words, sums: Floats,
+    bar: Words, picture: Words, x_index: Ints, x_weight: Floats, x_whole: Ints, y_index: Ints, y_weight: Floats,
+    y_whole: Ints, row: Words, read: Words, sums: Ints,
 ) -> None:  # fmt: skip
     """The window of the canvas that the box is resized to, into picture (height·width and more,)."""
-    antialias, nearest = settings[0] != 0, settings[1] != 0
+    antialias, nearest, cubic = settings[0] != 0, settings[1] == NEAREST, settings[1] == BICUBIC
     top, left, height, width = int(window[0]), int(window[1]), int(window[2]), int(window[3])
     box_height, box_width = int(box[2]), int(box[3])
     first = start + int(box[0]) * strides[2] + int(box[1]) * strides[3]
     if nearest:
-        across_used = nearest_taps(box_width, int(canvas[1]), left, width, x_index, x_weight)
-        down_used = nearest_taps(box_height, int(canvas[0]), top, height, y_index, y_weight)
+        across_used = nearest_taps(box_width, int(canvas[1]), left, width, x_index)
+        down_used = nearest_taps(box_height, int(canvas[0]), top, height, y_index)
+        across_bits, down_bits = 0, 0
     else:
-        across_used = taps(box_width, int(canvas[1]), left, width, antialias, x_index, x_weight)
-        down_used = taps(box_height, int(canvas[0]), top, height, antialias, y_index, y_weight)
+        across_used, across_bits = taps(
+            box_width, int(canvas[1]), left, width, antialias, cubic, x_index, x_weight, x_whole
+        )
+        down_used, down_bits = taps(
+            box_height, int(canvas[0]), top, height, antialias, cubic, y_index, y_weight, y_whole
+        )
     low = y_index[0, 0]
     high = y_index[down_used - 1, height - 1] + 1
     for y in range(low, high):
         pack_row(source, first + y * strides[2], strides[1], strides[3], row, box_width)
-        across(row, x_index, x_weight, across_used, bar[y, :width], read, sums)
+        across(row, x_index, x_weight, x_whole, across_used, across_bits, bar[y, :width], read, sums)
     rows, out = bar.view(np.uint8), picture.view(np.uint8)
     for y in range(height):
         line = 4 * width
-        down(rows, y_index, y_weight, down_used, y, out[y * line : (y + 1) * line], sums.reshape(-1))
+        row_out = out[y * line : (y + 1) * line]
+        down(rows, y_index, y_weight, y_whole, down_used, down_bits, y, row_out, sums.reshape(-1))
 
 
 @compiled
@@ -338,6 +417,13 @@ def warp(
 
 
 @compiled
+def new_taps(most: int, count: int) -> tuple[Ints, Ints, Floats]:
+    """For index, whole and weight of `taps`."""
+    shape = (most, count)
+    return np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.float32)
+
+
+@compiled
 def read_and_warp(
     source: Bytes, strides: Ints, sizes: Ints, settings: Ints, fill: Floats, box: Floats, canvas: Floats,
     window: Floats, matrix: Floats, guards: Floats, guard_sizes: Floats, first: int, out: Words,
@@ -346,23 +432,23 @@ def read_and_warp(
 
     source    every byte, flat;  strides  (4,): from sample to sample, channel, row, pixel; 0 of the channel: grey
     sizes     (5,): most rows of a box, most columns of one, most rows and columns of a window, most taps
-    settings  (5,): antialias; resize by nearest; warp by bilinear; border; bilinear fades to the fill
+    settings  (5,): antialias; the resize's filter; warp by bilinear; border; bilinear fades to the fill
     out       (n, H, W)
     """
     rows, columns, high, wide, most = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
     samples, _, across_out = out.shape
     bar = np.empty((rows, wide), np.uint32)
     picture = np.empty(high * wide + 1, np.uint32)
-    x_index, x_weight = np.empty((most, wide), np.int32), np.empty((most, wide), np.float32)
-    y_index, y_weight = np.empty((most, high), np.int32), np.empty((most, high), np.float32)
+    x_index, x_whole, x_weight = new_taps(most, wide)
+    y_index, y_whole, y_weight = new_taps(most, high)
     row, read = np.empty(columns, np.uint32), np.empty((4, max(wide, across_out)), np.uint32)
-    sums = np.empty((4, wide), np.float32)
+    sums = np.empty((4, wide), np.int32)
     u, v = np.empty(across_out, np.float32), np.empty(across_out, np.float32)
     index, parts = np.empty((4, across_out), np.int32), np.empty((3, across_out), np.float32)
     for n in range(samples):
         s = first + n
         fit_box(
             source, s * strides[0], strides, box[s], canvas[s], window[s], settings,
-            bar, picture, x_index, x_weight, y_index, y_weight, row, read, sums,
+            bar, picture, x_index, x_weight, x_whole, y_index, y_weight, y_whole, row, read, sums,
         )  # fmt: skip
         warp(picture, matrix[s], window[s], guards[s], guard_sizes[s], settings, fill, out[n], u, v, index, parts, read)

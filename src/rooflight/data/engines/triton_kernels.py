@@ -45,29 +45,54 @@ def coordinates(m, x, y):
 
 
 @triton.jit
-def tap_range(at, length, size, antialias: tl.constexpr):
-    """The source pixels low … high − 1 of canvas pixels along one axis, their middle, half their span."""
+def tap_range(at, length, size, antialias: tl.constexpr, cubic: tl.constexpr):
+    """The source pixels low … high − 1 of canvas pixels along one axis, their middle, and the filter's unit."""
     scale = length / size
-    support = tl.maximum(scale, 1.0) if antialias else 1.0
+    unit = tl.maximum(scale, 1.0) if antialias else 1.0
+    support = 2.0 * unit if cubic else unit
     centre = (at.to(tl.float32) + 0.5) * scale
     low = tl.maximum(tl.floor(centre - support + 0.5), 0.0).to(tl.int32)
     high = tl.minimum(tl.floor(centre + support + 0.5), length).to(tl.int32)
-    return low, high, centre, support
+    return low, high, centre, unit
 
 
 @triton.jit
-def tap_weight(at, high, centre, support):
-    weight = tl.maximum(1.0 - tl.abs(at.to(tl.float32) + 0.5 - centre) / support, 0.0)
+def tap_count(unit, cubic: tl.constexpr):
+    """The most pixels that a canvas pixel is made of along one axis."""
+    support = 2.0 * unit if cubic else unit
+    least: tl.constexpr = 4 if cubic else 2
+    return tl.where(unit > 1.0, tl.ceil(2.0 * support) + 1.0, least).to(tl.int32)
+
+
+@triton.jit
+def tap_weight(at, high, centre, unit, cubic: tl.constexpr):
+    t = tl.abs(at.to(tl.float32) + 0.5 - centre) / unit
+    if cubic:
+        far = tl.where(t < 2.0, ((-0.5 * t + 2.5) * t - 4.0) * t + 2.0, 0.0)
+        weight = tl.where(t < 1.0, (1.5 * t - 2.5) * t * t + 1.0, far)
+    else:
+        weight = tl.maximum(1.0 - t, 0.0)
     return tl.where(at < high, weight, 0.0)
 
 
 @triton.jit
-def weight_parts(length, size, taps, antialias: tl.constexpr):
-    """2^bits that torchvision's weights are whole parts of, by the largest, which is the first canvas pixel's."""
-    low, high, centre, support = tap_range(size.to(tl.int32) * 0, length, size, antialias)
+def whole_part(weight, total, parts):
+    """A weight's share of the total in whole parts, halves away from 0."""
+    share = weight / total
+    whole = tl.floor(tl.abs(share) * parts + 0.5) / parts
+    return tl.where(share < 0.0, -whole, whole)
+
+
+@triton.jit
+def weight_parts(length, size, taps, antialias: tl.constexpr, cubic: tl.constexpr):
+    """2^bits that torchvision's weights are whole parts of, by the largest, which is the first canvas pixel's.
+
+    Of a cubic, another pixel's can be larger by a little; a level is then rounded the other way now and then.
+    """
+    low, high, centre, unit = tap_range(size.to(tl.int32) * 0, length, size, antialias, cubic)
     largest, total = 0.0, 0.0
     for k in range(taps):
-        weight = tap_weight(low + k, high, centre, support)
+        weight = tap_weight(low + k, high, centre, unit, cubic)
         largest = tl.maximum(largest, weight)
         total += weight
     return tl.exp2(tl.minimum(tl.ceil(tl.log2((32768.0 - 0.5) * total / largest)) - 1.0, 22.0))
@@ -87,7 +112,7 @@ def read_pixel(source, channel_step, at, inside, channels: tl.constexpr):
 @triton.jit
 def canvas_pixel(
     source, channel_step, row_step, pixel_step, box, canvas, x, y, inside,
-    resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr, channels: tl.constexpr,
+    resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr, cubic: tl.constexpr, channels: tl.constexpr,
 ):  # fmt: skip
     """Levels at whole coordinates of the canvas; 0 where not inside. source: the sample's first byte"""
     top, left = tl.load(box).to(tl.int32), tl.load(box + 1).to(tl.int32)
@@ -101,31 +126,28 @@ def canvas_pixel(
         at_y, at_x = tl.minimum(at_y, high.to(tl.int32) - 1), tl.minimum(at_x, wide.to(tl.int32) - 1)
         r, g, b = read_pixel(corner, channel_step, at_y * row_step + at_x * pixel_step, inside, channels)
     else:
-        low_y, end_y, centre_y, span_y = tap_range(y, high, tl.load(canvas), antialias)
-        low_x, end_x, centre_x, span_x = tap_range(x, wide, tl.load(canvas + 1), antialias)
+        low_y, end_y, centre_y, unit_y = tap_range(y, high, tl.load(canvas), antialias, cubic)
+        low_x, end_x, centre_x, unit_x = tap_range(x, wide, tl.load(canvas + 1), antialias, cubic)
         none = tl.full(centre_x.shape, 0.0, tl.float32)
         total_x = none
-        taps_x = tl.where(span_x > 1.0, tl.ceil(2.0 * span_x) + 1.0, 2.0).to(tl.int32)
-        taps_y = tl.where(span_y > 1.0, tl.ceil(2.0 * span_y) + 1.0, 2.0).to(tl.int32)
+        taps_x, taps_y = tap_count(unit_x, cubic), tap_count(unit_y, cubic)
         for k in range(taps_x):
-            total_x += tap_weight(low_x + k, end_x, centre_x, span_x)
+            total_x += tap_weight(low_x + k, end_x, centre_x, unit_x, cubic)
         total_x = tl.where(total_x > 0.0, total_x, 1.0)  # 0 far outside: not a NaN, as 0 times NaN would spread
         total_y = none
         for j in range(taps_y):
-            total_y += tap_weight(low_y + j, end_y, centre_y, span_y)
+            total_y += tap_weight(low_y + j, end_y, centre_y, unit_y, cubic)
         total_y = tl.where(total_y > 0.0, total_y, 1.0)
-        parts_x = weight_parts(wide, tl.load(canvas + 1), taps_x, antialias)
-        parts_y = weight_parts(high, tl.load(canvas), taps_y, antialias)
+        parts_x = weight_parts(wide, tl.load(canvas + 1), taps_x, antialias, cubic)
+        parts_y = weight_parts(high, tl.load(canvas), taps_y, antialias, cubic)
         r, g, b = none, none, none
         for j in range(taps_y):
             at_y = low_y + j
-            down = tap_weight(at_y, end_y, centre_y, span_y) / total_y
-            down = tl.floor(down * parts_y + 0.5) / parts_y
+            down = whole_part(tap_weight(at_y, end_y, centre_y, unit_y, cubic), total_y, parts_y)
             row_r, row_g, row_b = none, none, none
             for k in range(taps_x):
                 at_x = low_x + k
-                along = tap_weight(at_x, end_x, centre_x, span_x) / total_x
-                along = tl.floor(along * parts_x + 0.5) / parts_x
+                along = whole_part(tap_weight(at_x, end_x, centre_x, unit_x, cubic), total_x, parts_x)
                 place = at_y * row_step + at_x * pixel_step
                 one_r, one_g, one_b = read_pixel(
                     corner, channel_step, place, inside & (at_x < end_x) & (at_y < end_y), channels
@@ -133,10 +155,10 @@ def canvas_pixel(
                 row_r += along * one_r
                 row_g += along * one_g
                 row_b += along * one_b
-            r += down * tl.floor(row_r + 0.5)
-            g += down * tl.floor(row_g + 0.5)
-            b += down * tl.floor(row_b + 0.5)
-        r, g, b = tl.floor(r + 0.5), tl.floor(g + 0.5), tl.floor(b + 0.5)
+            r += down * level(row_r + 0.5)
+            g += down * level(row_g + 0.5)
+            b += down * level(row_b + 0.5)
+        r, g, b = level(r + 0.5), level(g + 0.5), level(b + 0.5)
     return r, g, b
 
 
@@ -205,7 +227,7 @@ def change(r, g, b, code, value, mean, single: tl.constexpr):
 def warped(
     source, channel_step, row_step, pixel_step, box, canvas, window, matrix, guards, guard_sizes, x, y, valid,
     fill_r, fill_g, fill_b, guard_count: tl.constexpr, bilinear: tl.constexpr, faded: tl.constexpr,
-    resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr, channels: tl.constexpr,
+    resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr, cubic: tl.constexpr, channels: tl.constexpr,
 ):  # fmt: skip
     """Levels of output pixels of one sample. Pointers are to what the sample has."""
     top, left = tl.load(window), tl.load(window + 1)
@@ -227,7 +249,7 @@ def warped(
             inside = (at_u >= left) & (at_u < left + wide) & (at_v >= top) & (at_v < top + high) & valid
             one_r, one_g, one_b = canvas_pixel(
                 source, channel_step, row_step, pixel_step, box, canvas, at_u.to(tl.int32), at_v.to(tl.int32), inside,
-                resizes, antialias, nearest, channels,
+                resizes, antialias, nearest, cubic, channels,
             )  # fmt: skip
             weight = tl.where(inside, along * down, 0.0)
             r += weight * one_r
@@ -247,7 +269,7 @@ def warped(
             inside &= (guard_v >= 0) & (guard_v < tl.load(guard_sizes + 2 * guard))
         r, g, b = canvas_pixel(
             source, channel_step, row_step, pixel_step, box, canvas, at_u.to(tl.int32), at_v.to(tl.int32), inside,
-            resizes, antialias, nearest, channels,
+            resizes, antialias, nearest, cubic, channels,
         )  # fmt: skip
         r, g, b = tl.where(inside, r, fill_r), tl.where(inside, g, fill_g), tl.where(inside, b, fill_b)
     return r, g, b
@@ -259,7 +281,7 @@ def augment(
     sample_step, channel_step, row_step, pixel_step, samples, height, width, fill_r, fill_g, fill_b,
     scale_r, scale_g, scale_b, shift_r, shift_g, shift_b, phase,
     slots: tl.constexpr, guard_count: tl.constexpr, erasures: tl.constexpr, bilinear: tl.constexpr,
-    faded: tl.constexpr, resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr,
+    faded: tl.constexpr, resizes: tl.constexpr, antialias: tl.constexpr, nearest: tl.constexpr, cubic: tl.constexpr,
     channels: tl.constexpr, out_channels: tl.constexpr, last: tl.constexpr, first_phase: tl.constexpr,
     last_phase: tl.constexpr, tile: tl.constexpr,
 ):  # fmt: skip
@@ -281,7 +303,7 @@ def augment(
             source + sample.to(tl.int64) * sample_step, channel_step, row_step, pixel_step, box + 4 * sample,
             canvas + 2 * sample, window + 4 * sample, matrix + 9 * sample, guards + 9 * guard_count * sample,
             guard_sizes + 2 * guard_count * sample, x, y, valid, fill_r, fill_g, fill_b,
-            guard_count, bilinear, faded, resizes, antialias, nearest, channels,
+            guard_count, bilinear, faded, resizes, antialias, nearest, cubic, channels,
         )  # fmt: skip
     else:
         packed = tl.load(scratch + start + place, mask=valid, other=0)

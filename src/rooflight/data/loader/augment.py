@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rooflight.core.runs import Preprocessing
 from rooflight.data.engines.engine import Engine, before_mixing, mix_into, new_result
-from rooflight.data.loader.batch import Images
+from rooflight.data.loader.batch import Images, Transform
 from rooflight.data.pipeline.draws import Draws
 from rooflight.data.pipeline.pipeline import Pipeline
 from rooflight.data.pipeline.program import Program
@@ -56,6 +56,25 @@ class Evaluate:
     def apply(self, images: Images, draws: None, *, sizes: Tensor | None = None) -> Tensor:
         """As `preprocess`."""
         return preprocess(images, self.preprocessing)
+
+
+@dataclass(frozen=True, slots=True)
+class UntilEpoch:
+    """A Transform that gives way to another after some epochs."""
+
+    first: Transform
+    then: Transform
+    epochs: int
+
+    def draw(self, ids: NDArray[np.int64], *, epoch: int, seed: int) -> tuple[Transform, Any]:
+        """The epoch's transform, and what it draws."""
+        chosen = self.first if epoch <= self.epochs else self.then
+        return chosen, chosen.draw(ids, epoch=epoch, seed=seed)
+
+    def apply(self, images: Images, draws: tuple[Transform, Any], *, sizes: Tensor | None = None) -> Tensor:
+        """See Transform."""
+        chosen, drawn = draws
+        return chosen.apply(images, drawn, sizes=sizes)
 
 
 def _only(program: Program, number: int, image: Tensor) -> Program:

@@ -37,13 +37,16 @@ class HostBatch:
     after: int  # samples of the epoch that are given out with it
     epoch: int
     ids: NDArray[np.int64]  # (n,)
-    inputs: Tensor
-    sizes: Tensor | None  # int64 (n, 2): height and width of each image; None: all fill the tensor
+    places: slice  # of the epoch's order
+    inputs: Tensor | None  # None: `files` are decoded on the device
+    files: tuple[bytes | NDArray[Any], ...] = ()
+    sizes: Tensor | None = None  # int64 (n, 2): height and width of each image; None: all fill the tensor
     labels: Tensor  # int64 (n,)
 
     def pinned(self) -> "HostBatch":
         """The same in memory that a device copies from without waiting for the host."""
-        return replace(self, inputs=self.inputs.pin_memory(), labels=self.labels.pin_memory())
+        inputs = None if self.inputs is None else self.inputs.pin_memory()
+        return replace(self, inputs=inputs, labels=self.labels.pin_memory())
 
 
 class Arena(threading.local):

@@ -2,32 +2,31 @@
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.data.loader.batch import HostBatch
 
-Augment = Callable[[NDArray[np.int64], int, Tensor, Tensor | None], Tensor]  # ids, epoch, inputs, sizes
+# A batch's inputs on the device, moved or decoded there and augmented; and the labels, where they are
+Finish = Callable[[HostBatch], tuple[Tensor, Tensor]]
 Given = tuple[int, Tensor, Tensor]  # samples given out with it, inputs, labels
 
 
 class Copies:
-    """Copies and augments on a side stream, while the device's main stream trains. On a CPU there is nothing to do."""
+    """Copies, decodes and augments on a side stream, while the device's main stream trains. A CPU has no streams."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def ahead(self, batches: Iterator[HostBatch], augment: Augment) -> Iterator[Given]:
+    def ahead(self, batches: Iterator[HostBatch], finish: Finish) -> Iterator[Given]:
         """The batches on the device; the next one is on its way before one is given out."""
         if self._stream is None:
-            yield from ((batch.after, batch.inputs, batch.labels) for batch in batches)
+            yield from ((batch.after, *finish(batch)) for batch in batches)
             return
         pending: tuple[HostBatch, Given, torch.cuda.Event] | None = None
         for batch in batches:
-            issued = self._issue(self._stream, batch, augment)
+            issued = self._issue(self._stream, batch, finish)
             if pending is not None:
                 yield self._ready(pending)
             pending = issued
@@ -35,12 +34,11 @@ class Copies:
             yield self._ready(pending)
 
     def _issue(
-        self, stream: torch.cuda.Stream, batch: HostBatch, augment: Augment
+        self, stream: torch.cuda.Stream, batch: HostBatch, finish: Finish
     ) -> tuple[HostBatch, Given, torch.cuda.Event]:
         with torch.cuda.stream(stream):
-            moved = batch.inputs.to(self.device, non_blocking=True)
-            inputs = augment(batch.ids, batch.epoch, moved, batch.sizes)
-            labels = batch.labels.to(self.device, non_blocking=True)
+            inputs, labels = finish(batch)
+            labels = labels.to(self.device, non_blocking=True)
             return batch, (batch.after, inputs, labels), stream.record_event()
 
     def _ready(self, issued: tuple[HostBatch, Given, torch.cuda.Event]) -> Given:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from rooflight.core.errors import DataError
 from rooflight.core.runs import DataInfo, Preprocessing
@@ -63,6 +64,20 @@ def open_folder(
         sha256=digest.hexdigest(),
     )
     return FolderSet(train=train, test=test, info=info)
+
+
+def first_images(source: ImageFiles, count: int) -> list[Tensor]:
+    """The first images that can be decoded, up to a count, as uint8 (C, H, W). Broken ones are passed over."""
+    found: list[Tensor] = []
+    for sample in range(len(source)):
+        try:
+            pixels = source.decode(source.read(sample), sample)
+        except (DataError, OSError):
+            continue
+        found.append(torch.from_numpy(pixels).permute(2, 0, 1))
+        if len(found) == count:
+            break
+    return found
 
 
 def measure_folder(images: FolderSet, *, workers: int, max_bad: float) -> Preprocessing:

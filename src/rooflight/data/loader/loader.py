@@ -1,7 +1,7 @@
 """Samples from disk to batches on the device, in an exact order, decoded by workers while the device works."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rooflight.core.errors import ConfigError, DataError
+from rooflight.core.errors import BackendError, ConfigError, DataError
 from rooflight.core.runs import BadSample
+from rooflight.data.jpeg import Empty
 from rooflight.data.loader.bad import BadSamples
 from rooflight.data.loader.batch import Arena, HostBatch, Images, Transform, as_images, collate
 from rooflight.data.loader.device import Copies
+from rooflight.data.loader.on_device import DecodeOn, check_decode, decode_files, file_for_device
 from rooflight.data.loader.order import (
     LoaderState,
     Order,
@@ -28,6 +30,7 @@ from rooflight.data.loader.order import (
 )
 from rooflight.data.loader.sources import Source
 
+Take = Callable[[Source, int, Empty], Any]  # a sample, read and decoded as far as the host does it
 BATCHES_AHEAD = 2  # that each worker may be ahead of what is taken
 
 
@@ -57,6 +60,7 @@ class Loader:
         buffer: int = 2048,
         max_bad: float = 0.05,
         replace_bad: bool = True,
+        decode: DecodeOn = "workers",
     ) -> None:
         """batch: samples of all ranks together. workers: 0 makes each batch when it is asked for.
 
@@ -64,7 +68,8 @@ class Loader:
         buffer   samples that are shuffled together where the source has shards
         max_bad  share of the source that may be broken
         replace_bad  False: a batch is shorter by its broken samples, as an evaluation wants
-        raises   ConfigError for what does not fit together
+        decode   "gpu": workers read, and the device decodes JPEG files; the others are decoded by workers
+        raises   ConfigError for what does not fit together; BackendError where nothing decodes on a GPU
         """
         if batch < 1 or workers < 0 or buffer < 1:
             raise ConfigError(f"batch {batch}, workers {workers}, buffer {buffer}: at least 1, 0 and 1.")
@@ -74,7 +79,8 @@ class Loader:
         check_ranks(len(source), batch=batch, rank=rank, world_size=world_size, drop_last=drop_last)
         if drop_last and len(source) < batch:
             raise ConfigError(f"{len(source)} samples make no whole batch of {batch}. Try a smaller --batch.")
-        self.source, self.transform = source, transform
+        check_decode(decode, source)
+        self.source, self.transform, self.decode = source, transform, decode
         self.batch, self.workers, self.shuffle, self.buffer = batch, workers, shuffle, buffer
         self.replace_bad = replace_bad
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
@@ -146,7 +152,7 @@ class Loader:
         )
         made = self._made_by_workers(order, epoch, plan) if self.workers else self._made_here(order, epoch, plan)
         whole = (batch for batch in made if batch is not None)
-        for after, inputs, labels in self._copies.ahead(whole, self.augment):
+        for after, inputs, labels in self._copies.ahead(whole, self._finish):
             self.state = replace(self.state, epoch=epoch, samples=after)
             yield inputs, labels
 
@@ -171,22 +177,46 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _make(self, order: Order, epoch: int, after: int, places: slice) -> HostBatch | None:
+    def _make(
+        self, order: Order, epoch: int, after: int, places: slice, decode: DecodeOn | None = None
+    ) -> HostBatch | None:
+        """A batch as far as the host makes it. decode: this once, in place of the loader's"""
         self._arena.restart()
-        found = [self._good_sample(order, place) for place in range(places.start, places.stop, places.step)]
+        on_gpu = (decode or self.decode) == "gpu"
+        take = file_for_device if on_gpu else _decoded
+        found = [self._good_sample(order, place, take) for place in range(places.start, places.stop, places.step)]
         good = [pair for pair in found if pair is not None]
         if not good:
             return None
         samples, arrays = zip(*good, strict=True)
         ids = np.array(samples, dtype=np.int64)
         labels = self.source.labels[torch.from_numpy(ids)]
+        batch = HostBatch(after=after, epoch=epoch, ids=ids, places=places, inputs=None, labels=labels)
         on_host = self.device.type == "cpu"
-        if on_host and self.transform is not None:
-            inputs, sizes = self.augment(ids, epoch, as_images(arrays, self._arena)), None
+        if on_gpu:  # what lies in the arena is written over by the worker's next batch
+            files = (array if isinstance(array, bytes) else array.copy() for array in arrays)
+            batch = replace(batch, files=tuple(files))
+        elif on_host and self.transform is not None:
+            batch = replace(batch, inputs=self.augment(ids, epoch, as_images(arrays, self._arena)))
         else:
             inputs, sizes = collate(arrays)
-        batch = HostBatch(after=after, epoch=epoch, ids=ids, inputs=inputs, sizes=sizes, labels=labels)
+            batch = replace(batch, inputs=inputs, sizes=sizes)
         return batch if on_host else batch.pinned()
+
+    def _finish(self, batch: HostBatch) -> tuple[Tensor, Tensor]:
+        """A batch's inputs on the device, and its labels, wherever they are."""
+        if batch.inputs is not None:
+            moved = batch.inputs.to(self.device, non_blocking=True)
+            on_host = self.device.type == "cpu"
+            return moved if on_host else self.augment(batch.ids, batch.epoch, moved, batch.sizes), batch.labels
+        try:
+            images, sizes = decode_files(batch.files, self.source, self.device)
+        except BackendError as error:  # nvJPEG does not say which file it is: the host's decoder finds out
+            again = self._make(self.order(batch.epoch), batch.epoch, batch.after, batch.places, "workers")
+            if again is None:
+                raise DataError(f"no file of a batch can be decoded, on the GPU or here ({error}).") from None
+            return self._finish(again)
+        return self.augment(batch.ids, batch.epoch, images, sizes), batch.labels
 
     def augment(self, ids: NDArray[np.int64], epoch: int, images: Images, sizes: Tensor | None = None) -> Tensor:
         """The images of these samples, wherever they are, with their draws applied."""
@@ -196,8 +226,8 @@ class Loader:
         draws = self.transform.draw(ids, epoch=epoch, seed=self.state.seed)
         return self.transform.apply(images, draws, sizes=sizes)
 
-    def _good_sample(self, order: Order, place: int) -> tuple[int, NDArray[Any]] | None:
-        """The sample at a place of the order, or what replaces it, or None where nothing shall."""
+    def _good_sample(self, order: Order, place: int, take: Take) -> tuple[int, Any] | None:
+        """The sample at a place of the order, or what replaces it, or None where nothing shall; as `take` gives it."""
         count = len(order)
         half = place + count // 2
         for candidate in chain([place], range(half, half + count) if self.replace_bad else ()):
@@ -205,7 +235,11 @@ class Loader:
             if sample in self._bad:
                 continue
             try:
-                return sample, self.source.decode(self.source.read(sample), sample, self._arena.empty)
+                return sample, take(self.source, sample, self._arena.empty)
             except (DataError, OSError) as error:
                 self._bad.add(sample, self.source.name(sample), error)
         return None
+
+
+def _decoded(source: Source, sample: int, empty: Empty) -> NDArray[Any]:
+    return source.decode(source.read(sample), sample, empty)

@@ -13,6 +13,7 @@ from rooflight.core.errors import DataError
 from rooflight.data.jpeg import jpeg_decoder
 from rooflight.data.loader.batch import Arena, as_images, collate
 from rooflight.data.loader.loader import Loader
+from rooflight.data.loader.on_device import decode_files, file_for_device
 
 MEASURED_SECONDS = 0.5  # for all stages together, about
 
@@ -45,7 +46,14 @@ def measure_rates(loader: Loader) -> tuple[StageRate, ...]:
         StageRate(stage="decode", where=where, samples_per_second=count / decode_seconds),
     ]
     ids = np.array(chosen, dtype=np.int64)
-    if device.type == "cuda":
+    if loader.decode == "gpu":
+        files = [file_for_device(loader.source, sample, np.empty) for sample in chosen]
+        seconds = _seconds(lambda: decode_files(files, loader.source, device), device)
+        rates[1] = StageRate(stage="decode", where=str(device), samples_per_second=count / seconds)
+        decoded, sizes = decode_files(files, loader.source, device)
+        seconds = _seconds(lambda: loader.augment(ids, 0, decoded, sizes), device)
+        rates.append(StageRate(stage="augment", where=str(device), samples_per_second=count / seconds))
+    elif device.type == "cuda":
         host, sizes = collate(arrays)
         pinned = host.pin_memory()
         seconds = _seconds(lambda: pinned.to(device, non_blocking=True), device)

@@ -60,6 +60,13 @@ def check_probability(op: Any) -> None:
         refuse(op, "p", op.p, "a probability, 0 to 1")
 
 
+def check_filter(op: Any) -> None:
+    """How a resize weighs pixels: "bicubic" only with antialias, as torch's cubic without it is another one."""
+    check_choice(op, "interpolation", ("nearest", "bilinear", "bicubic"))
+    if op.interpolation == "bicubic" and not op.antialias:
+        refuse(op, "antialias", op.antialias, "True with bicubic")
+
+
 def as_tuple(value: Any) -> tuple[Any, ...]:
     """A sequence as a tuple, anything else as a tuple of it."""
     return tuple(value) if isinstance(value, Sequence) else (value,)

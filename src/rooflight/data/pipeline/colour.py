@@ -37,7 +37,12 @@ def grey_of(x: Tensor) -> Tensor:
 
 
 def _blend(x: Tensor, other: Tensor, v: Tensor) -> Tensor:
-    return (x * v + other * (1 - v)).clamp(0, 255).floor()
+    return _added(x * v, other, 1 - v).clamp(0, 255).floor()
+
+
+def _added(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """x + other · share, rounded once, as the fused instruction rounds that torchvision's blending runs on."""
+    return (x.double() + other.double() * share.double()).float()
 
 
 def brightness(x: Tensor, v: Tensor) -> Tensor:
@@ -139,7 +144,7 @@ def sharpness(x: Tensor, v: Tensor) -> Tensor:
     middle = x[:, :, 1:-1, 1:-1]
     around = F.avg_pool2d(x, 3, stride=1, divisor_override=1)
     smooth = ((around + 4 * middle) / 13).round()
-    blended = (middle + (smooth - middle) * (1 - v)).clamp(0, 255).floor()
+    blended = _added(middle, smooth - middle, 1 - v).clamp(0, 255).floor()
     height, width = x.shape[2:]
     inside = _interior(height, x.device)[:, None] & _interior(width, x.device)
     return torch.where(inside, F.pad(blended, (1, 1, 1, 1)), x)

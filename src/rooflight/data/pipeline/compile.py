@@ -30,7 +30,7 @@ class Compiler:
         self.done.append(self.sketch.finish())
         self.sketch = Sketch(self.sketch.size)
 
-    def resize(self, size: Array, filter: code.Interpolation, antialias: bool) -> None:
+    def resize(self, size: Array, filter: code.Filter, antialias: bool) -> None:
         """Bring every image to its size."""
         if (size != self.sketch.size).any() and not self.sketch.can_resize():
             self.next_pass()

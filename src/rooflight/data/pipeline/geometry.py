@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rooflight.core.errors import ConfigError
-from rooflight.data.pipeline.program import Border, Interpolation, Pass
+from rooflight.data.pipeline.program import Border, Filter, Interpolation, Pass
 
 Array = NDArray[Any]
 FillLevels = tuple[float, ...] | None
@@ -34,7 +34,7 @@ class Sketch:
     blur: tuple[int, int] = (1, 1)
     resizes: bool = False
     antialias: bool = True
-    filter: Interpolation = "bilinear"
+    filter: Filter = "bilinear"
     on_grid: bool = True
     padded: bool = False  # some pixel may lie outside the canvas though nothing was warped
     interpolation: Interpolation = "nearest"
@@ -84,7 +84,7 @@ class Sketch:
         """Whether the image can be brought to another size in this pass."""
         return not (self.codes or self.resizes or self.padded) and self.on_grid
 
-    def resize(self, size: Array, *, filter: Interpolation, antialias: bool) -> None:
+    def resize(self, size: Array, *, filter: Filter, antialias: bool) -> None:
         """Bring the image to a size."""
         if (size == self.size).all():
             return

@@ -10,6 +10,7 @@ from rooflight.data.pipeline.arguments import (
     angles_of,
     as_tuple,
     check_choice,
+    check_filter,
     check_probability,
     fill_of,
     jitter_of,
@@ -20,7 +21,7 @@ from rooflight.data.pipeline.arguments import (
     square,
     whole_sizes,
 )
-from rooflight.data.pipeline.program import Border, Interpolation, OutputDtype
+from rooflight.data.pipeline.program import Border, Filter, Interpolation, OutputDtype
 
 # ---------------------------------------------------------------- geometry
 
@@ -30,13 +31,13 @@ class Resize:
     """To a size (height, width); one number is the shorter side, which keeps the aspect."""
 
     size: Size
-    interpolation: Interpolation = "bilinear"
+    interpolation: Filter = "bilinear"
     max_size: int | None = None
     antialias: bool = True
 
     def __post_init__(self) -> None:
         keep(self, size=whole_sizes(self, "size", self.size, lengths=(1, 2)))
-        check_choice(self, "interpolation", ("nearest", "bilinear"))
+        check_filter(self)
         if self.max_size is not None and (len(as_tuple(self.size)) != 1 or self.max_size <= as_tuple(self.size)[0]):
             refuse(self, "max_size", self.max_size, "one number as size, below max_size")
 
@@ -58,7 +59,7 @@ class RandomResizedCrop:
     size: Size
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3.0 / 4.0, 4.0 / 3.0)
-    interpolation: Interpolation = "bilinear"
+    interpolation: Filter = "bilinear"
     antialias: bool = True
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class RandomResizedCrop:
         keep(self, scale=pair_of(self, "scale", self.scale, least=0), ratio=pair_of(self, "ratio", self.ratio, least=0))
         if min(self.ratio) <= 0 or max(self.scale) <= 0:
             refuse(self, "ratio or scale", (self.scale, self.ratio), "numbers above 0")
-        check_choice(self, "interpolation", ("nearest", "bilinear"))
+        check_filter(self)
 
 
 @operation

@@ -125,6 +125,9 @@ def color_jitter(op: ops.ColorJitter, drawn: Words, sizes: Array) -> Parameters:
     used = [index for index, name in enumerate(names) if getattr(op, name) is not None]
     order = np.array(used, np.int64)[np.argsort(drawn[:, used], axis=1, kind="stable")]
     factors = {names[index]: uniform(drawn[:, 4 + index], *getattr(op, names[index])) for index in used}
+    factors = {
+        name: values.astype(np.float32).astype(float) for name, values in factors.items()
+    }  # as engines take them
     return {"order": order, **factors}
 
 

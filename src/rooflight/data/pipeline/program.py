@@ -10,8 +10,10 @@ after each of them, as in a uint8 tensor that torchvision's operations go over o
    max(0, 1 − |j + ½ − (i + ½)·scale| / support), over the j with ⌊(i + ½)·scale − support + ½⌋ ≤ j <
    ⌊(i + ½)·scale + support + ½⌋ inside the box; the weights are divided by their sum, then rounded to whole parts of
    2^bits, the most bits with which the axis's largest still fits into 15, as torchvision's kernel multiplies by. (An
-   engine that leaves them in float32 is off by one level in about one value of a hundred.) Rounding is ⌊x + ½⌋. Where
-   box and canvas have the same size, nothing changes.
+   engine that leaves them in float32 is off by one level in about one value of a hundred.) Rounding is ⌊x + ½⌋,
+   held within 0 … 255. Where box and canvas have the same size, nothing changes. The filter "bicubic", always with
+   antialias, has twice the support and in place of the triangle Keys' cubic with a = −½: of t = |j + ½ − (i + ½)·scale|
+   / max(scale, 1), it is 1.5·t³ − 2.5·t² + 1 up to t = 1, and −0.5·t³ + 2.5·t² − 4·t + 2 from there to t = 2.
 2. *warp*: output pixel (x, y) is read from the canvas at (u, v), (u·w, v·w, w) = matrix · (x, y, 1). Coordinates are
    indices: the centre of the first pixel is at 0. "nearest" reads the pixel at (round(u), round(v)), halves to even;
    "bilinear" sums the four around it, rounds halves to even. What lies outside the window, or outside a guard, is fill.
@@ -29,6 +31,7 @@ from torch import Tensor
 from rooflight.core.errors import ShapeError
 
 Interpolation = Literal["nearest", "bilinear"]
+Filter = Literal["nearest", "bilinear", "bicubic"]
 Border = Literal["constant", "edge", "reflect", "symmetric"]
 OutputDtype = Literal["uint8", "float32", "float16", "bfloat16"]
 
@@ -70,7 +73,7 @@ class Pass:
     source_size: tuple[int, int]  # the largest source of the batch
     resizes: bool  # False: canvas = box for every sample, and the step copies
     antialias: bool
-    filter: Interpolation  # of the resize; "nearest" reads pixel ⌊i·scale⌋ of the box
+    filter: Filter  # of the resize; "nearest" reads pixel ⌊i·scale⌋ of the box
     on_grid: bool  # True: each matrix only mirrors and shifts by whole pixels, so that rows come from rows
     interpolation: Interpolation  # of the warp
     border: Border  # what lies outside the window; other than "constant" only where on_grid

@@ -70,11 +70,11 @@ def _bounded(line: Tensor, start: Tensor, size: Tensor, step: Pass) -> tuple[Ten
 def resample(x: Tensor, step: Pass, rows: Tensor, columns: Tensor) -> Tensor:
     """The canvas at the crossings of rows (N, P) and columns (N, Q): (N, C, P, Q) levels."""
     top, left, height, width = (part[:, None] for part in step.box.unbind(1))
-    if step.resizes and step.filter == "bilinear":
-        across = _weights(columns, left, width, step.canvas[:, 1, None], x.shape[3], step.antialias)
-        down = _weights(rows, top, height, step.canvas[:, 0, None], x.shape[2], step.antialias)
-        x = _rounded(torch.matmul(x, across.transpose(1, 2)[:, None]))
-        return _rounded(torch.matmul(down[:, None], x))
+    if step.resizes and step.filter != "nearest":
+        across = _weights(columns, left, width, step.canvas[:, 1, None], x.shape[3], step)
+        down = _weights(rows, top, height, step.canvas[:, 0, None], x.shape[2], step)
+        x = _rounded(torch.matmul(x.double(), across.transpose(1, 2)[:, None]))  # exact: whole parts of 2^22 at most
+        return _rounded(torch.matmul(down[:, None], x)).float()
     if step.resizes:
         rows = (rows * (height / step.canvas[:, 0, None])).floor()
         columns = (columns * (width / step.canvas[:, 1, None])).floor()
@@ -84,24 +84,33 @@ def resample(x: Tensor, step: Pass, rows: Tensor, columns: Tensor) -> Tensor:
     return torch.take_along_dim(x, across_index[:, None, None, :], 3)
 
 
-def _weights(line: Tensor, start: Tensor, box: Tensor, canvas: Tensor, source: int, antialias: bool) -> Tensor:
+def _weights(line: Tensor, start: Tensor, box: Tensor, canvas: Tensor, source: int, step: Pass) -> Tensor:
     """(N, P, source): the share of each source pixel in each canvas pixel along one axis."""
     line, start, box, canvas = (part.double()[:, :, None] for part in (line, start, box, canvas))
     scale = box / canvas
-    support = scale.clamp(min=1) if antialias else torch.ones_like(scale)
+    unit = scale.clamp(min=1) if step.antialias else torch.ones_like(scale)
+    support = 2 * unit if step.filter == "bicubic" else unit
     centre = (line + 0.5) * scale
-    if not antialias:  # beyond the last pixels' centres, the last pixel alone
+    if not step.antialias:  # beyond the last pixels' centres, the last pixel alone
         centre = torch.minimum(centre.clamp(min=0.5), box - 0.5)
     pixel = torch.arange(source, device=line.device) - start
     first = (centre - support + 0.5).floor().clamp(min=0)
     last = torch.minimum((centre + support + 0.5).floor(), box)
-    weights = (1 - (pixel + 0.5 - centre).abs() / support).clamp(min=0)
+    distance = (pixel + 0.5 - centre).abs() / unit
+    weights = _cubic(distance) if step.filter == "bicubic" else (1 - distance).clamp(min=0)
     weights = torch.where((pixel >= first) & (pixel < last), weights, 0.0)
     weights = weights / weights.sum(2, keepdim=True).clamp(min=1e-12)
     # Whole parts of 2^bits, so that the largest fits into 15: what torchvision's uint8 kernel on the CPU multiplies by.
     bits = torch.log2((2**15 - 0.5) / weights.amax((1, 2), keepdim=True)).ceil() - 1
     parts = torch.exp2(bits.clamp(max=22))
-    return ((weights * parts + 0.5).floor() / parts).float()
+    return weights.sign() * (weights.abs() * parts + 0.5).floor() / parts
+
+
+def _cubic(t: Tensor) -> Tensor:
+    """Keys' cubic with a = −½ at distances t from 0."""
+    near = (1.5 * t - 2.5) * t * t + 1
+    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
+    return torch.where(t < 1, near, torch.where(t < 2, far, 0.0))
 
 
 def _rounded(x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The bundled text."""
 
-from rooflight.data.text import king_james
+from rooflight.data.text.king_james import king_james
 
 
 def test_king_james_is_whole() -> None:

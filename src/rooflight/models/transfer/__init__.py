@@ -1,0 +1,1 @@
+"""Transfer learning: a pretrained base without its classifier, frozen, and a head on top of it."""
