@@ -115,12 +115,9 @@ class Checkpoint:
     def pixels(self) -> Preprocessing:
         """The preprocessing of a model that takes images; raises ConfigError for another."""
         if self.preprocessing is None:
-            takes = (
-                "reads text, not images. Try rooflight predict RUN --prompt TEXT"
-                if self.text
-                else "takes arrays, not images. Try a .npy file"
-            )
-            raise ConfigError(f"{self.model} {takes}.")
+            if self.text is None:
+                raise ConfigError(f"{self.model} takes arrays, not images. Try a .npy file.")
+            raise ConfigError(f"{self.model} reads text, not images. Try rooflight predict RUN --prompt TEXT.")
         return self.preprocessing
 
 

@@ -132,6 +132,7 @@ def array_set(
         test_count=len(test_x),
         classes=classes if train_y.dtype == torch.int64 else (),
         sha256=_sha256(train_x, train_y, test_x, test_y),
+        samples="samples",
     )
     return ArraySet(train_x=train_x, train_y=train_y, test_x=test_x, test_y=test_y, info=info)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -90,6 +92,19 @@ class Family:
     build: Callable[[TrainConfig, Reads, bool], nn.Module]
 
 
+HANDED_OVER: ContextVar[Family | None] = ContextVar("handed_over", default=None)  # of a model made in Python
+
+
+@contextmanager
+def handed_over(family: Family) -> Iterator[None]:
+    """A model that has no name: while the body runs, every run is of this family."""
+    token = HANDED_OVER.set(family)
+    try:
+        yield
+    finally:
+        HANDED_OVER.reset(token)
+
+
 def family_of(config: TrainConfig) -> Family:
     """The family of config.model; raises ConfigError for a model that is not known or cannot be trained yet."""
     from rooflight.core.errors import ConfigError
@@ -100,6 +115,8 @@ def family_of(config: TrainConfig) -> Family:
     from rooflight.models.own import is_own
     from rooflight.models.registry import find_model
 
+    if family := HANDED_OVER.get():
+        return family
     if is_own(config.model):
         return OWN
     if is_transfer(config.model):
