@@ -74,7 +74,7 @@ def fit(
 ) -> Fitted:
     """Train a PyTorch or Keras model in place.
 
-    data      (x, y) arrays or tensors, of which a fifth is held out; ((x, y), (x_test, y_test)); a Dataset, or a pair of
+    data      (x, y) arrays or tensors, of which a fifth is held out; ((x, y), (x_test, y_test)); a Dataset, or two of
               them; or the path of an .npz file. Integer y are labels, floating-point y values to come near to
     config    or its fields by name: epochs=5, lr=1e-3, …
     out       the run folder; None: nothing is kept but what is returned
