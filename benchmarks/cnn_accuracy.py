@@ -49,7 +49,7 @@ def _accuracy(data: str, seeds: int) -> Accuracy:
             answer = train(TrainConfig(data=data, seed=seed), out=Path(folder) / "run").answer
         assert isinstance(answer, TrainResult)
         results.append(answer)
-    accuracies = tuple(result.evaluation.accuracy for result in results)
+    accuracies = tuple(found for result in results if (found := result.evaluation.accuracy) is not None)
     first = results[0]
     return Accuracy(
         data=first.data,

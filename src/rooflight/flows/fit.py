@@ -172,7 +172,7 @@ def _stacked(data: Any) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
 
-def _dtype_of(data: Any) -> str:
+def _dtype_of(data: Any) -> InputDtype:
     """Whole numbers of 32 bits and more are token ids; all else is numbers."""
     import numpy as np
 
