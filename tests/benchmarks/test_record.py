@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from benchmarks.generation import WRITERS, Generation
+from benchmarks.generation import summarise as summarise_turns
 from benchmarks.record import Comparison, Run, summarise
 from benchmarks.table import BLOCK, README, speed_block
 
@@ -56,3 +58,19 @@ def test_the_readmes_table_is_made_from_the_newest_result() -> None:
     found = BLOCK.search(README.read_text())
     assert found is not None
     assert found.group() == speed_block(from_json(Comparison, newest.read_text()), newest.name)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("lstm-*.json")), ids=lambda path: path.name)
+def test_a_result_of_the_lstm_reads_and_all_trained_the_same_network(path: Path) -> None:
+    result = from_json(Comparison, path.read_text())
+    assert result.rows == summarise(result.runs)
+    assert {each.parameters for each in result.runs} == {389_096, 388_584}  # PyTorch keeps two biases in a gate
+    assert all(0.15 < each.test_accuracy < 0.25 for each in result.runs)  # all learned alike in so few steps
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("generation-*.json")), ids=lambda path: path.name)
+def test_every_writer_of_a_stored_result_wrote_the_same_tokens(path: Path) -> None:
+    result = from_json(Generation, path.read_text())
+    assert result.rows == summarise_turns(result.turns)
+    assert {row.same_tokens for row in result.rows} == {True, None}
+    assert sum(row.same_tokens is True for row in result.rows) == 2 * sum(writer.same for writer in WRITERS)

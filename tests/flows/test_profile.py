@@ -106,3 +106,8 @@ def test_the_command_prints_the_profile_alone(
 def test_a_profile_has_no_run_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["train", "cnn", "--profile", "--out", "somewhere"]) == 2
     assert "leave out --out" in capsys.readouterr().err
+
+
+def test_transfer_learning_has_no_steps_worth_a_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["train", "transfer:vgg16", "--profile"]) == 2
+    assert "frozen base runs once" in capsys.readouterr().err

@@ -162,7 +162,7 @@ def prove(
 
 def predict(
     run: Run,
-    *inputs: Annotated[Path, Parameter(help="image files, or folders of them")],
+    *inputs: Annotated[Path, Parameter(help="image files, or folders of them; a .npy or .npz file of arrays")],
     top: Annotated[int, Parameter(help="how many classes to name")] = 3,
     batch: Annotated[int, Parameter(help="images at a time")] = 256,
     prompt: Annotated[str | None, Parameter(help="of a text model: what it goes on from")] = None,
@@ -198,7 +198,7 @@ def export(
     run: Run,
     *,
     to: Annotated[
-        Literal["onnx", "torch-export"], Parameter(help="the file format; onnx needs the extra of that name")
+        Literal["onnx", "torch-export", "keras"], Parameter(help="the file format; onnx and keras need their extras")
     ] = "onnx",
     out: Annotated[Path | None, Parameter(help="the folder [default: RUN/export/FORMAT]")] = None,
     json: Json = False,

@@ -76,6 +76,19 @@ class TextInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnModel:
+    """A user's own model: what it takes and gives, and the copy of its file in the run folder."""
+
+    input_shape: tuple[int, ...]  # of one sample, as the model itself takes it
+    input_dtype: Literal["float32", "int64"]
+    outputs: Literal["scores", "probabilities", "logit", "probability", "values"]  # of a sample: (K,), the middle two 1
+    wrapped: bool = False  # its outputs are turned into scores, and its weights are named "model.…"
+    file: str | None = None  # in the run folder; None: a model of a library, or one that was handed over in Python
+    sha256: str | None = None  # of that file
+    folder: str | None = None  # where the file was: it may import what lies beside it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """Trained weights and all that is needed to use them. Stored as JSON beside the safetensors file that it names."""
 
@@ -87,6 +100,7 @@ class Checkpoint:
     parameters: int
     preprocessing: Preprocessing | None = None  # of a model that takes images
     text: TextInput | None = None  # of a model that takes texts
+    own: OwnModel | None = None  # of a user's own model
     step: int = 0  # updates of the weights so far
     data_sha256: str | None = None  # of DataInfo: a resume on other data is refused
     state: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of train.state: what of a run is no tensor
@@ -101,6 +115,8 @@ class Checkpoint:
     def pixels(self) -> Preprocessing:
         """The preprocessing of a model that takes images; raises ConfigError for another."""
         if self.preprocessing is None:
+            if self.text is None:
+                raise ConfigError(f"{self.model} takes arrays, not images. Try a .npy file.")
             raise ConfigError(f"{self.model} reads text, not images. Try rooflight predict RUN --prompt TEXT.")
         return self.preprocessing
 
@@ -109,10 +125,10 @@ class Checkpoint:
 class Evaluation:
     """Accuracy on the held-out test set, which is never trained on and never chooses anything."""
 
-    accuracy: float
+    accuracy: float | None  # None: there are no classes, and the loss is all there is
     loss: float
     count: int
-    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]; empty for a vocabulary of classes
+    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]; empty without classes, or with very many
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.confusion) for row in self.confusion):
@@ -126,9 +142,9 @@ class EpochRecord:
     epoch: int
     step: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None  # None: there are no classes
     test_loss: float
-    test_accuracy: float
+    test_accuracy: float | None
     lr: float
     samples_per_second: float  # training steps only, without evaluation
     seconds: float  # since the first step
@@ -177,6 +193,14 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """What a model without classes gives for one input."""
+
+    input: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
     """How far an exported file's outputs are from PyTorch's, at one batch size."""
 
@@ -199,4 +223,4 @@ class Artifact:
     input_name: str
     input_shape: tuple[int | None, ...]  # None: any
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None  # of images

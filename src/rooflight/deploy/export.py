@@ -32,7 +32,9 @@ def export(
     format: Format,
     folder: Path,
     classes: tuple[str, ...],
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | None,
+    input_shape: tuple[int, ...] | None = None,
+    input_dtype: torch.dtype = torch.float32,
     samples: torch.Tensor | None = None,
 ) -> Artifact:
     """Export, compare with PyTorch at batches 1, 3 and 64, and only then put the file in its place.
@@ -41,15 +43,17 @@ def export(
     If outputs differ, the file is kept for a look as model.disagrees.* with artifact.disagrees.json, and an earlier
     model.* with its artifact.json stays as it was: whoever picks up model.* gets one that agrees, or none.
 
-    samples  (N, C, H, W) real, normalised inputs to compare on; None: seeded random ones
+    classes        none of them: the model gives values, not scores
+    preprocessing  None: the model takes no images, but samples of input_shape and input_dtype as they are
+    samples        (N, …) real inputs, of images normalised, to compare on; None: seeded random ones
     returns  the Artifact with its path in `folder`; all(p.agrees for p in artifact.parity) says if it may be used
     raises   BackendError (cannot be exported, package missing), ShapeError, ConfigError, OSError; nothing is left then
     """
-    shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
+    shape = input_shape or _image_shape(preprocessing)
     reference = torch_runner(frozen_copy(model))
-    _check_output(reference, shape, classes)
+    _check_output(reference, torch.zeros((2, *shape), dtype=input_dtype), classes)
     _check_folder(folder, format)
-    program = export_program(model, shape)
+    program = export_program(model, shape, input_dtype)
     properties = {"rooflight.classes": classes, "rooflight.preprocessing": to_plain(preprocessing)}
     with _folder(folder), _unchecked(folder / MODEL_FILES[format]) as path:
         write = write_onnx if format == "onnx" else write_program
@@ -61,7 +65,7 @@ def export(
             bytes=path.stat().st_size,
             sha256=sha256(path),
             checked_with=exported.name,
-            parity=check_parity(reference, exported, shape, samples=samples),
+            parity=check_parity(reference, exported, shape, input_dtype=input_dtype, samples=samples),
             input_name=INPUT_NAME,
             input_shape=(None, *shape),
             classes=classes,
@@ -97,12 +101,19 @@ def artifact_runner(artifact: Artifact, *, device: str = "cpu") -> Runner:
     return onnx_runner(path, device=cast(Literal["auto", "cpu", "cuda"], device))
 
 
-def _check_output(reference: Runner, shape: tuple[int, ...], classes: tuple[str, ...]) -> None:
+def _image_shape(preprocessing: Preprocessing | None) -> tuple[int, ...]:
+    if preprocessing is None:
+        raise ConfigError("a model that takes no images is exported with its input_shape.")
+    return preprocessing.channels, preprocessing.height, preprocessing.width
+
+
+def _check_output(reference: Runner, batch: torch.Tensor, classes: tuple[str, ...]) -> None:
     try:
-        scores = reference.run(torch.zeros((2, *shape)))
+        scores = reference.run(batch)
     except RuntimeError as error:
-        raise ShapeError(f"the model does not take images of shape {shape}: {first_line(error)}.") from error
-    if scores.shape[1] != len(classes):
+        what = f"images of shape {tuple(batch.shape[1:])}"
+        raise ShapeError(f"the model does not take {what}: {first_line(error)}.") from error
+    if classes and scores.shape[1] != len(classes):
         raise ShapeError(f"the model returns {scores.shape[1]} scores, there are {len(classes)} class names.")
 
 

@@ -18,12 +18,14 @@ class OnnxRunner:
     def __init__(self, session: Any, name: str) -> None:
         self.name = name
         self._session = session
-        self._input = session.get_inputs()[0].name
+        asked = session.get_inputs()[0]
+        self._input = asked.name
+        self._dtype = torch.int64 if asked.type == "tensor(int64)" else torch.float32
 
     def run(self, batch: torch.Tensor) -> torch.Tensor:
-        image = batch.detach().to("cpu", torch.float32).contiguous().numpy()
+        inputs = batch.detach().to("cpu", self._dtype).contiguous().numpy()
         try:
-            outputs = self._session.run(None, {self._input: image})
+            outputs = self._session.run(None, {self._input: inputs})
         except Exception as error:  # the runtime's exceptions share no public base
             raise BackendError(
                 f"ONNX Runtime refuses a batch of shape {tuple(batch.shape)}: {first_line(error)}."

@@ -22,14 +22,18 @@ def check_parity(
     samples: torch.Tensor | None = None,
     batches: tuple[int, ...] = BATCHES,
     dtype: str = "float32",
+    input_dtype: torch.dtype = torch.float32,
 ) -> tuple[Parity, ...]:
     """Both runners on the same inputs, one Parity for each batch size.
 
     input_shape  one sample, (C, H, W)
-    samples      (N, C, H, W) real, normalised inputs, repeated where a batch asks for more; None: seeded random ones
+    samples      (N, …) real inputs, repeated where a batch asks for more; None: seeded random ones
     raises       BackendError if a batch size is refused, if shapes differ, or if one side gives NaN or infinity
     """
-    inputs = _random_inputs(input_shape, max(batches)) if samples is None else samples.to("cpu", torch.float32)
+    if samples is None:
+        inputs = _random_inputs(input_shape, max(batches), input_dtype)
+    else:
+        inputs = samples.to("cpu", input_dtype)
     if tuple(inputs.shape[1:]) != input_shape or len(inputs) == 0:
         raise ShapeError(f"the samples have shape {tuple(inputs.shape)}, the model takes (N, {_show(input_shape)}).")
     return tuple(_compare(reference, exported, _take(inputs, batch), TOLERANCE[dtype]) for batch in batches)
@@ -51,7 +55,9 @@ def _compare(reference: Runner, exported: Runner, inputs: torch.Tensor, share: f
     return Parity(batch=len(inputs), largest_difference=difference, tolerance=tolerance, agrees=difference <= tolerance)
 
 
-def _random_inputs(input_shape: tuple[int, ...], count: int) -> torch.Tensor:
+def _random_inputs(input_shape: tuple[int, ...], count: int, dtype: torch.dtype) -> torch.Tensor:
+    if not dtype.is_floating_point:
+        return torch.zeros((count, *input_shape), dtype=dtype)  # a number that every vocabulary has
     return torch.randn((count, *input_shape), generator=torch.Generator().manual_seed(0))
 
 

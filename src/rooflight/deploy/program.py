@@ -18,14 +18,16 @@ from rooflight.deploy.runner import ProgramRunner, Runner
 _EXAMPLE_BATCH = 2
 
 
-def export_program(model: torch.nn.Module, input_shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+def export_program(
+    model: torch.nn.Module, input_shape: tuple[int, ...], input_dtype: torch.dtype = torch.float32
+) -> torch.export.ExportedProgram:
     """The model's inference graph in float32 on the CPU, for any batch size from 1 up. The model is left as it was.
 
-    input_shape  one sample, (C, H, W)
+    input_shape  one sample, (C, H, W) of an image
     raises       BackendError if torch.export cannot follow the model, or its code fixes the batch size
     """
     # The example is stored in the file: zeros, never somebody's picture.
-    example = torch.zeros((_EXAMPLE_BATCH, *input_shape))
+    example = torch.zeros((_EXAMPLE_BATCH, *input_shape), dtype=input_dtype)
     shapes = ({0: torch.export.Dim("batch", min=1)},)
     try:
         with quiet(), torch.no_grad():

@@ -19,12 +19,18 @@ def load_run(run: Path, device: torch.device) -> tuple[nn.Module, Checkpoint]:
     import torch
 
     from rooflight.flows.family import Reads, build_model
+    from rooflight.flows.train_own import kept_config
     from rooflight.train.checkpoint.read import load_weights, read_checkpoint
     from rooflight.train.layout import prepare
 
     checkpoint, state = read_checkpoint(run)
-    reads = Reads(classes=checkpoint.classes, preprocessing=checkpoint.preprocessing, text=checkpoint.text)
-    model = build_model(checkpoint.config, reads, fresh=False)
+    reads = Reads(
+        classes=checkpoint.classes,
+        preprocessing=checkpoint.preprocessing,
+        text=checkpoint.text,
+        own=checkpoint.own,
+    )
+    model = build_model(kept_config(checkpoint, run), reads, fresh=False)
     load_weights(model, state, source=run)
     model, _ = prepare(model.eval(), device, torch.float32)
     return model, checkpoint

@@ -13,6 +13,8 @@ from rooflight.flows.setting import Setting
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from rooflight.train.loss import Loss
+
 FEW_STEPS = 20
 PREDICTED_ON = "predicted on: "  # the reason of a run that names the roof
 TIMED = "operators timed in random networks"  # in that reason, where a calibration holds them
@@ -29,6 +31,7 @@ def compare_step(
     batch: tuple[Any, Tensor],
     roof: GpuSpec,
     traced: Trace | None,
+    loss: Loss,
 ) -> tuple[Comparison, ...]:
     """Time and peak memory of a training step of the run, of the step alone on either side.
 
@@ -46,7 +49,7 @@ def compare_step(
         return ()
     predicted = estimate(traced, roof, asynchronous=setting.device.type == "cuda")
     inputs, targets = pytree.tree_map(lambda leaf: leaf.clone() if hasattr(leaf, "clone") else leaf, batch)
-    step, staying = probe_step(model, inputs, targets, dtype=setting.dtype, config=result.config)
+    step, staying = probe_step(model, inputs, targets, dtype=setting.dtype, config=result.config, loss=loss)
     above = peak_tensor_bytes(step, setting.device, warm_up=2)
     return (
         compare("step time", "s", predicted.step_seconds, result.step_seconds),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rooflight.core.errors import TraceError
 from rooflight.core.runs import Checkpoint
-from rooflight.core.types import Comparison
+from rooflight.core.types import Comparison, Workload
 from rooflight.flows.compare import compare, predicted_on
 
 if TYPE_CHECKING:
@@ -27,16 +27,28 @@ def compare_inference(
     batch    on the device, as the model takes it
     returns  no comparison where this device has no calibration, and a sentence that says so
     """
+    from rooflight.estimate.roofline import estimate
     from rooflight.flows.calibration import calibrated_roof
-    from rooflight.flows.plan_here import predict_step, workload_of
     from rooflight.hardware.detect import detect
+    from rooflight.trace.tracer import trace
 
     roof, why = calibrated_roof(device, detect(), ("float32",), None)
     if roof is None:
         return (), f"No prediction to compare with ({why}): rooflight bench calibrate, once, makes it possible."
-    asked = workload_of(checkpoint.model, task="infer", batch=len(batch), dtype="float32")
-    workload = replace(asked, input_shape=tuple(batch.shape[1:]))
-    _, predicted = predict_step(workload, roof, device, classes=len(checkpoint.classes))
+    workload = Workload(
+        model=checkpoint.model,
+        task="infer",
+        batch=len(batch),
+        input_shape=tuple(batch.shape[1:]),
+        dtype="float32",
+        channels_last=True,
+    )
+    like = batch.cpu()  # in its memory format
+    try:
+        traced = trace(model, workload, make_input=lambda workload: like, device="cuda" if batch.is_cuda else "cpu")
+    except TraceError as error:
+        return (), f"No prediction to compare with: {error}"
+    predicted = estimate(traced, roof, asynchronous=batch.is_cuda)
     name = f"a batch of {len(batch)} through the model"
     measured = _seconds(model, batch)
     return (compare(name, "s", predicted.step_seconds, measured),), predicted_on(roof)

@@ -16,7 +16,7 @@ from rooflight.flows.checkpoint import load_run, read_result
 if TYPE_CHECKING:
     from torch import Tensor
 
-Target = Literal["onnx", "torch-export"]
+Target = Literal["onnx", "torch-export", "keras"]
 SAMPLES = 64  # as many as the largest batch that is checked
 
 
@@ -32,6 +32,7 @@ class Exported:
 def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: Console | None = None) -> Report:
     """One file with a dynamic batch, its outputs compared with PyTorch's at batches 1, 3 and 64.
 
+    to   keras: the .keras file of a model that came from Keras, with its trained weights
     out  the folder; default RUN/export/FORMAT
     """
     import torch
@@ -39,6 +40,10 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
     from rooflight.deploy.export import export as write
 
     console = console or Silent()
+    if to == "keras":
+        from rooflight.flows.export_keras import export_keras
+
+        return export_keras(run, out=out)
     model, checkpoint = load_run(run, torch.device("cpu"))
     if checkpoint.text is not None:
         raise ConfigError(
@@ -48,12 +53,15 @@ def export(run: Path, *, to: Target = "onnx", out: Path | None = None, console: 
     samples, described = test_samples(run, checkpoint, console)
     folder = out or run / "export" / to
     console.say(f"exporting {checkpoint.model} to {to}")
+    own = checkpoint.own if checkpoint.preprocessing is None else None  # a model that takes arrays
     artifact = write(
         model,
         format=to,
         folder=folder,
         classes=checkpoint.classes,
-        preprocessing=checkpoint.pixels,
+        preprocessing=None if own else checkpoint.pixels,
+        input_shape=own.input_shape if own else None,
+        input_dtype=getattr(torch, own.input_dtype) if own else torch.float32,
         samples=samples,
     )
     agrees = all(row.agrees for row in artifact.parity)
@@ -70,15 +78,19 @@ def test_samples(run: Path, checkpoint: Checkpoint, console: Console) -> tuple[T
     """Real test images of the run's data, normalised; None, with the reason, where the data is no longer there."""
     from rooflight.data.preprocess import preprocess
     from rooflight.flows.train_images import find_data, first_test_images
+    from rooflight.flows.train_own import first_test_arrays
 
     try:
         result = read_result(run)
+        if checkpoint.preprocessing is None and checkpoint.own:
+            arrays = first_test_arrays(result.config, checkpoint.own, SAMPLES)
+            return arrays, f"{len(arrays)} test samples of {result.data.name}"
         shape = checkpoint.pixels
         images, _ = find_data(result.config, (shape.channels, shape.height, shape.width), console)
         chosen = first_test_images(images, SAMPLES)
     except RooflightError:
         console.say(
-            "the run's own test images are not at hand (it was stopped, or its data has moved): random ones are used"
+            "the run's own test samples are not at hand (it was stopped, or its data has moved): random ones are used"
         )
         return None, "seeded random inputs"
     return preprocess(chosen, shape), f"{len(chosen)} test images of {result.data.name}"

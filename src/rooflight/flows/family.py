@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rooflight.core.console import Console
 from rooflight.core.errors import ConfigError
-from rooflight.core.runs import BadSample, DataInfo, Evaluation, Preprocessing, TextInput, TrainResult
+from rooflight.core.runs import BadSample, DataInfo, Evaluation, OwnModel, Preprocessing, TextInput, TrainResult
 from rooflight.core.training import TEXT, TrainConfig
 from rooflight.core.training import TRANSFER as TRANSFER_ONLY
 from rooflight.core.types import Comparison, GpuSpec
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rooflight.train.loop import EpochBatches
+    from rooflight.train.loss import Loss
     from rooflight.train.optimizer import Group
 
 
@@ -38,6 +41,7 @@ class Reads:
     classes: tuple[str, ...]
     preprocessing: Preprocessing | None = None  # of images
     text: TextInput | None = None  # of texts
+    own: OwnModel | None = None  # of a user's own model
 
 
 class Stages(Protocol):
@@ -71,6 +75,7 @@ class TrainData:
     labels: Callable[[], Tensor] | None = None  # int64, of the training samples, for --class-weights
     bad: Callable[[], tuple[BadSample, ...]] = tuple  # the broken files met so far
     reasons: tuple[str, ...] = ()
+    loss: Loss | None = None  # of the family's own; None: cross entropy as the configuration has it
     stages: Stages | None = None  # of a family whose run is more than steps
 
 
@@ -89,13 +94,33 @@ class Family:
     build: Callable[[TrainConfig, Reads, bool], nn.Module]
 
 
+HANDED_OVER: ContextVar[Family | None] = ContextVar("handed_over", default=None)  # of a model made in Python
+
+
+@contextmanager
+def handed_over(family: Family) -> Iterator[None]:
+    """A model that has no name: while the body runs, every run is of this family."""
+    token = HANDED_OVER.set(family)
+    try:
+        yield
+    finally:
+        HANDED_OVER.reset(token)
+
+
 def family_of(config: TrainConfig) -> Family:
     """The family of config.model; raises ConfigError for a model that is not known or cannot be trained yet."""
     from rooflight.flows.train_images import IMAGES
+    from rooflight.flows.train_own import OWN
     from rooflight.flows.train_text import TEXTS
     from rooflight.flows.train_transfer import TRANSFER, is_transfer
+    from rooflight.models.own import is_own
     from rooflight.models.registry import find_model
 
+    if family := HANDED_OVER.get():
+        return family
+    if is_own(config.model):
+        refuse_foreign(config, (*TEXT, *TRANSFER_ONLY), "lstm and transfer:MODEL")
+        return OWN
     if is_transfer(config.model):
         refuse_foreign(config, TEXT, "lstm")
         return TRANSFER

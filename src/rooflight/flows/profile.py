@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rooflight.core.console import Console, Silent
-from rooflight.core.errors import RooflightError
+from rooflight.core.errors import ConfigError, RooflightError
 from rooflight.core.profiles import Change, StepProfile
 from rooflight.core.tables import Report, Table
 from rooflight.core.training import TrainConfig
@@ -19,6 +19,7 @@ from rooflight.flows.profile_run import SECONDS, ShortRun
 from rooflight.flows.profile_sentences import limit_of, sentences
 from rooflight.flows.roof import device_name, find_roof, too_low
 from rooflight.flows.setting import Setting, decide, describe_data, resolved
+from rooflight.flows.train_transfer import is_transfer
 
 PLAIN_GAINS = (
     "What is predicted rests on a plain roofline: rooflight bench calibrate, once, makes it rest on timed operators."
@@ -30,13 +31,18 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
     """Train a few steps, say where their time goes and what to change. No run folder is made.
 
     roof    this machine's roofline, where it was measured already
-    raises  as `train`; TraceError for a model whose path depends on its input's values
+    raises  as `train`; ConfigError for transfer learning; TraceError for a model whose path depends on its input's values
     """
     import torch
 
     from rooflight.hardware.environment import environment
 
     console = console or Silent()
+    if is_transfer(config.model):
+        raise ConfigError(
+            f"--profile takes steps apart, and few of {config.model}'s seconds are in steps: its frozen base runs once "
+            "over the data, and a head of a few layers is trained. Try rooflight train itself, which times both."
+        )
     family = family_of(config)
     found = family.find(config, console)
     setting = decide(config, found.info)

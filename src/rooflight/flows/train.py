@@ -28,6 +28,7 @@ from rooflight.flows.family import Reads, TrainData, build_model, family_of
 from rooflight.flows.live import describe_yardstick, watching, yardstick_of
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
+from rooflight.flows.train_own import keep_source
 from rooflight.flows.train_ranks import (
     begun_before,
     in_form,
@@ -109,6 +110,7 @@ def train(
             return take_part(ready)
         with new_folder(run, keep=lambda: has_whole_checkpoint(run)), hold(run):
             write_file(run / "config.json", to_json(ready.config))
+            keep_source(ready.config, ready.data.reads, run)
             return _train(ready, run, roof, console, observe=observe, compare=compare)
 
 
@@ -235,7 +237,7 @@ def _train(
         comparisons = ready.data.stages.compare(result, roof)
     else:
         batch = next(iter(ready.data.batches.epoch(1)))
-        comparisons = compare_step(result, setting, ready.model, batch, roof, ready.traced)
+        comparisons = compare_step(result, setting, ready.model, batch, roof, ready.traced, ready.loss)
     result = replace(result, comparisons=comparisons)
     write_file(run / "result.json", to_json(result))
     return _report(result, run)
@@ -317,7 +319,10 @@ def _fit(
 
         def epoch_done(record: EpochRecord) -> None:
             record_epoch(record)
-            advance(0, f"epoch {record.epoch}/{config.epochs}, test accuracy {show_percent(record.test_accuracy)}")
+            advance(
+                0,
+                f"epoch {record.epoch}/{config.epochs}, {' '.join(_how_well(record.test_accuracy, record.test_loss))}",
+            )
 
         def step_done(before: Place, samples: int, done: Done) -> None:
             watcher.step_done(step=before.step + 1, epoch=before.epoch, samples=samples, loss=lambda: done.mean)
@@ -386,13 +391,13 @@ def _recorder(run: Path, events: EventWriter) -> Callable[[EpochRecord], None]:
         values = {
             "loss/train": record.train_loss,
             "loss/test": record.test_loss,
-            "accuracy/train": record.train_accuracy,
-            "accuracy/test": record.test_accuracy,
             "learning_rate": record.lr,
             "samples_per_second": record.samples_per_second,
         }
         more = {
             "loss/validation": record.validation_loss,
+            "accuracy/train": record.train_accuracy,
+            "accuracy/test": record.test_accuracy,
             "mfu": record.mfu,
             "memory_share": record.memory_share,
             "data_wait_share": record.data_wait_share,
@@ -404,10 +409,16 @@ def _recorder(run: Path, events: EventWriter) -> Callable[[EpochRecord], None]:
     return record_epoch
 
 
+def _how_well(accuracy: float | None, loss: float) -> tuple[str, str]:
+    """The figure of held-out samples, and its name: without classes, the loss is all there is."""
+    return ("test loss", f"{loss:.4g}") if accuracy is None else ("test accuracy", show_percent(accuracy))
+
+
 def _tables(result: TrainResult) -> tuple[Table, ...]:
     found = result.evaluation
+    name, figure = _how_well(found.accuracy, found.loss)
     rows: tuple[tuple[str, str], ...] = (
-        ("test accuracy", f"{show_percent(found.accuracy)} of {found.count:,} held-out {result.data.samples}"),
+        (name, f"{figure} of {found.count:,} held-out {result.data.samples}"),
         ("throughput", f"{show_rate(result.samples_per_second)}: whole epochs, {_epoch_step(result)}"),
         ("step", f"{show_seconds(result.step_seconds)}: forward, loss, backward, update; median of the last steps"),
         ("first step after", show_seconds(result.first_step_seconds)),

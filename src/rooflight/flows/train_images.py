@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rooflight.data.loader.on_device import DecodeOn
     from rooflight.data.loader.sources import ImageFiles
 
+Pixels = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation, of pixels in 0..1
 EVALUATION_BATCH = 500
 MEMORY_SHARE = 0.25  # of the machine's memory: decoding holds a set twice, and the device's copy may be in it too
 MOST_WORKERS = 16
@@ -82,11 +83,27 @@ def find(config: TrainConfig, console: Console) -> Found:
 
 def prepare(found: Found, config: TrainConfig, setting: Setting) -> TrainData:
     """Batches for training and evaluation, and the normalisation that both use."""
+    return image_batches(found.data, config, setting)
+
+
+def image_batches(
+    images: ImageSet | FolderSet, config: TrainConfig, setting: Setting, pixels: Pixels | None = None
+) -> TrainData:
+    """As `prepare`. pixels: mean and standard deviation of each channel; None: measured on the training images"""
     from rooflight.data.images import ImageSet
 
-    if isinstance(found.data, ImageSet):
-        return _from_memory(found.data, config, setting)
-    return _from_disk(found.data, config, setting)
+    if isinstance(images, ImageSet):
+        return _from_memory(images, config, setting, pixels)
+    return _from_disk(images, config, setting, pixels)
+
+
+def stated(channels: int, height: int, width: int, pixels: Pixels) -> Preprocessing:
+    """The normalisation by a model's own numbers, one of which may stand for all channels."""
+    from rooflight.core.runs import Preprocessing
+    from rooflight.data.preprocess import with_pipeline
+
+    mean, std = (numbers * channels if len(numbers) == 1 else numbers for numbers in pixels)
+    return with_pipeline(Preprocessing(channels=channels, height=height, width=width, mean=mean, std=std))
 
 
 def build(config: TrainConfig, reads: Reads, fresh: bool) -> nn.Module:
@@ -121,14 +138,15 @@ def _fits(decoded_bytes: int) -> tuple[bool, str]:
     return decoded_bytes <= limit, f"{size}, a quarter of the memory is {show_bytes(limit)}"
 
 
-def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting) -> TrainData:
+def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting, pixels: Pixels | None) -> TrainData:
     from rooflight.data.augmentation import TIMED_IMAGES, as_transform, find_augmentation
     from rooflight.data.batches import Batches
     from rooflight.data.images import measure_preprocessing
     from rooflight.data.preprocess import preprocess
 
-    preprocessing = measure_preprocessing(images.train_images)
-    trained, held_out = _split(len(images.train_images), config)
+    channels, height, width = images.train_images.shape[1:]
+    preprocessing = stated(channels, height, width, pixels) if pixels else measure_preprocessing(images.train_images)
+    trained, held_out = split(len(images.train_images), config)
     train_images, train_labels = images.train_images, images.train_labels
     if len(held_out):
         train_images, train_labels = train_images[trained], train_labels[trained]
@@ -170,7 +188,7 @@ def _from_memory(images: ImageSet, config: TrainConfig, setting: Setting) -> Tra
     )
 
 
-def _split(count: int, config: TrainConfig) -> tuple[Tensor, Tensor]:
+def split(count: int, config: TrainConfig) -> tuple[Tensor, Tensor]:
     """Numbers of the samples that are trained on, and of those held out for --patience: drawn from the seed."""
     import torch
 
@@ -181,17 +199,23 @@ def _split(count: int, config: TrainConfig) -> tuple[Tensor, Tensor]:
     return order[:kept].sort().values, order[kept:].sort().values
 
 
-def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> TrainData:
+def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting, pixels: Pixels | None) -> TrainData:
     from rooflight.data.loader.augment import Evaluate
     from rooflight.data.loader.files import measure_folder, with_bad
     from rooflight.data.loader.loader import Loader
     from rooflight.data.loader.placement import choose_placement
     from rooflight.data.loader.rates import describe_rates, measure_rates
 
-    if config.validation:
-        raise ConfigError("--validation holds images in memory out, not a folder on disk. Try --storage memory.")
     workers = min(setting.machine.cpu.logical_cores, MOST_WORKERS) if config.workers is None else config.workers
-    preprocessing = measure_folder(images, workers=workers, max_bad=config.max_bad)
+    height, width = images.train.fit or (0, 0)
+    preprocessing = (
+        stated(images.train.channels, height, width, pixels)
+        if pixels
+        else measure_folder(images, workers=workers, max_bad=config.max_bad)
+    )
+    trained, held_out = split(len(images.train), config)
+    validated = images.train.part(held_out)
+    images = replace(images, train=images.train.part(trained)) if len(held_out) else images
     source, transform, why = _transform_from_disk(images, preprocessing, config, setting)
     # Ranks decode their own shares, unless the last batch gives them different ones: then each decodes all.
     alike = len(images.train) % config.batch % setting.replicas == 0
@@ -212,22 +236,27 @@ def _from_disk(images: FolderSet, config: TrainConfig, setting: Setting) -> Trai
 
     placement = choose_placement(config.decode, loader, setting.device)
     train = loader(placement.decode)
-    test = Loader(
-        images.test,
-        batch=EVALUATION_BATCH,
-        seed=config.seed,
-        transform=Evaluate(preprocessing),
-        workers=workers,
-        device=setting.device,
-        shuffle=False,
-        max_bad=config.max_bad,
-        replace_bad=False,
-    )
+
+    def evaluated(files: ImageFiles) -> Loader:
+        return Loader(
+            files,
+            batch=EVALUATION_BATCH,
+            seed=config.seed,
+            transform=Evaluate(preprocessing),
+            workers=workers,
+            device=setting.device,
+            shuffle=False,
+            max_bad=config.max_bad,
+            replace_bad=False,
+        )
+
+    test = evaluated(images.test)
     return TrainData(
         info=images.info,
         reads=Reads(classes=images.info.classes, preprocessing=preprocessing),
         batches=train,
         test_batches=_EveryTime(test),
+        validation=_EveryTime(evaluated(validated)) if len(held_out) else None,
         labels=lambda: images.train.labels,
         bad=lambda: with_bad(images.info, train, test).bad,
         reasons=(*why, placement.reason, *describe_rates(measure_rates(train))),

@@ -69,6 +69,7 @@ def saving(
             classes=data.reads.classes,
             preprocessing=data.reads.preprocessing,
             text=data.reads.text,
+            own=data.reads.own,
             epoch=len(state.records),
             parameters=parameters,
             step=state.place.step,

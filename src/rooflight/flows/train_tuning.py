@@ -42,6 +42,13 @@ def loss_of(config: TrainConfig, data: TrainData, setting: Setting) -> Loss:
     from rooflight.train.loss import CrossEntropy, balanced_weights
 
     weights = None
+    if data.loss is not None:
+        if config.class_weights != "none" or config.label_smoothing:
+            raise ConfigError(
+                f"--class-weights and --label-smoothing are of cross entropy, and {config.model} has another loss. "
+                "Try without them."
+            )
+        return data.loss
     if config.class_weights == "balanced":
         if data.labels is None:
             raise ConfigError(f"--class-weights balanced: {config.model} has no classes to balance. Try none.")
@@ -78,7 +85,7 @@ def tune(
         reasons.append(f"learning rate {found.lr:g}: a tenth of the one at which the loss was lowest")
     inputs, targets = next(iter(data.batches.epoch(1)))
     steps = config.epochs * len(data.batches)
-    choice = choose(model, inputs, targets, config, dtype=setting.dtype, steps=steps)
+    choice = choose(model, inputs, targets, config, dtype=setting.dtype, steps=steps, loss=loss)
     reasons.append(f"compile {choice.way}: {choice.reason}")
     return replace(config, compile=choice.way), tuple(reasons)
 

@@ -30,7 +30,7 @@ def last_state(embedding: nn.Embedding, lstm: nn.LSTM, words: Tensor) -> Tensor:
     returns          (N, H)
     """
     different, rows = torch.unique(words.t(), return_inverse=True)  # rows: (T, N)
-    states = embedding(different)
+    states: Tensor = embedding(different)
     for layer in range(lstm.num_layers):
         top = layer + 1 == lstm.num_layers
         states = _layer(lstm, layer, states, rows if layer == 0 else None, last_only=top)

@@ -1,19 +1,39 @@
 """The user's own model: a function in a Python file."""
 
 import importlib.util
+import inspect
+import os
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from rooflight.core.errors import ConfigError, nearest
 from rooflight.models.recipe import Recipe, image_batch, token_batch
 
 
-def recipe(path: str, function: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
-    """The model that a function without arguments builds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFile:
+    """What a user's file says of its model. Only `make` is a must."""
 
-    input_shape  of one sample; without it the file must say it: INPUT_SHAPE = (3, 224, 224), or (T,) for token ids
+    name: str  # path:function
+    make: Callable[..., object]
+    input_shape: tuple[int, ...] | None  # INPUT_SHAPE, of one sample
+    input_dtype: Literal["float32", "int64"] | None  # INPUT_DTYPE
+    mean: tuple[float, ...] | None  # MEAN and STD of pixels in 0..1, per channel
+    std: tuple[float, ...] | None
+    loss: Callable[[Any, Any], Tensor] | None  # LOSS(outputs, targets)
+
+
+def read(path: str, function: str, *, beside: Path | None = None) -> UserFile:
+    """Run a user's file, as `python path` would, and take what it says.
+
+    beside  another folder whose modules the file may import: a copy of it stands elsewhere
+    raises  ConfigError if there is no such file or function, or the file cannot be run
     """
     file = Path(path)
     if not file.is_file():
@@ -22,43 +42,96 @@ def recipe(path: str, function: str, input_shape: tuple[int, ...] | None = None)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    for folder in (beside, file.parent):
+        if folder is not None and str(folder.resolve()) not in sys.path:
+            sys.path.append(str(folder.resolve()))  # for what it imports now, and while it builds
+    os.environ.setdefault("KERAS_BACKEND", "torch")  # before a file imports Keras, which would take TensorFlow
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):  # stdout is for the answer
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         reason = (str(error) or type(error).__name__).partition("\n")[0].rstrip(".")
         raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {reason}. Try python {path}.") from error
-    build = getattr(module, function, None)
-    if not callable(build):
+    make = getattr(module, function, None)
+    if not callable(make):
         raise ConfigError(f"{path} has no function {function!r}.{nearest(function, _functions(vars(module)))}")
-    shape = input_shape or getattr(module, "INPUT_SHAPE", None)
+    said = vars(module)
+    dtype = said.get("INPUT_DTYPE")
+    if dtype not in (None, "float32", "int64"):
+        raise ConfigError(f"{path}: INPUT_DTYPE is {dtype!r}. Try 'float32' for numbers, 'int64' for token ids.")
+    loss = said.get("LOSS")
+    if loss is not None and not callable(loss):
+        raise ConfigError(f"{path}: LOSS is {type(loss).__name__}. Try a function of (outputs, targets).")
+    return UserFile(
+        name=f"{path}:{function}",
+        make=make,
+        input_shape=tuple(said["INPUT_SHAPE"]) if "INPUT_SHAPE" in said else None,
+        input_dtype=dtype,
+        mean=_floats(said, "MEAN", path),
+        std=_floats(said, "STD", path),
+        loss=loss,
+    )
+
+
+def recipe(path: str, function: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
+    """The model that a function without arguments builds.
+
+    input_shape  of one sample; without it the file must say it: INPUT_SHAPE = (3, 224, 224), or (T,) for token ids
+    """
+    user = read(path, function)
+    shape = input_shape or user.input_shape
     if shape is None:
         raise ConfigError(
             f"{path} does not say what one sample looks like. Try a line INPUT_SHAPE = (3, 224, 224) in it."
         )
+    dtype = user.input_dtype or ("int64" if len(shape) == 1 else "float32")
     return Recipe(
-        name=f"{path}:{function}",
-        build=lambda: _module(_built(build, path, function), path, function),
-        input_shape=tuple(shape),
-        make_input=token_batch if len(shape) == 1 else image_batch,
+        name=user.name,
+        build=lambda: built(user),
+        input_shape=shape,
+        make_input=token_batch if dtype == "int64" else image_batch,
     )
+
+
+def built(user: UserFile, classes: int | None = None) -> Any:
+    """The model that the function makes, with `classes` if it takes them: a torch or a Keras module.
+
+    raises  ConfigError if it makes none, wants other arguments, or ends the process
+    """
+    arguments = {"classes": classes} if classes is not None and _takes_classes(user.make) else {}
+    try:
+        with redirect_stdout(sys.stderr):
+            model = user.make(**arguments)
+    except SystemExit:
+        raise ConfigError(f"{user.name} ends the process. Try a function that only builds the model.") from None
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not what it does
+            raise ConfigError(
+                f"{user.name} is called without arguments, and it wants some: {error}. Try a function around it."
+            ) from error
+        raise
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"{user.name} made {type(model).__name__}, it should make a torch.nn.Module.")
+    return model
 
 
 def _functions(scope: dict[str, object]) -> list[str]:
     return [name for name, value in scope.items() if callable(value) and not name.startswith("_")]
 
 
-def _built(build: Callable[[], object], path: str, function: str) -> object:
+def _takes_classes(make: Callable[..., object]) -> bool:
     try:
-        return build()
-    except TypeError as error:
-        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not what it does
-            raise ConfigError(
-                f"{path}:{function} is called without arguments, and it wants some: {error}. Try a function around it."
-            ) from error
-        raise
+        return "classes" in inspect.signature(make).parameters
+    except ValueError:  # some that are written in C have no signature
+        return False
 
 
-def _module(built: object, path: str, function: str) -> nn.Module:
-    if not isinstance(built, nn.Module):
-        raise ConfigError(f"{path}:{function} made {type(built).__name__}, it should make a torch.nn.Module.")
-    return built
+def _floats(said: dict[str, Any], name: str, path: str) -> tuple[float, ...] | None:
+    if name not in said:
+        return None
+    try:
+        return tuple(float(value) for value in said[name])
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{path}: {name} is {said[name]!r}. Try a number for each channel: {name} = (0.5,)."
+        ) from None

@@ -15,13 +15,17 @@ def names() -> list[str]:
     return [name for room in rooms for name in models.list_models(module=room)]
 
 
-def recipe(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
+def recipe(name: str, input_shape: tuple[int, ...] | None = None, classes: int | None = None) -> Recipe:
     """The model with 1,000 classes (or its data set's), at the size that its published weights were tested at."""
     from torchvision import models
 
+    settings = {"num_classes": classes} if classes else {}
+
     return Recipe(
         name=f"torchvision:{name}",
-        build=lambda: models.get_model(name, weights=None, **_without_backbone(name), **_PLAIN.get(name, {})),
+        build=lambda: models.get_model(
+            name, weights=None, **_without_backbone(name), **_PLAIN.get(name, {}), **settings
+        ),
         input_shape=input_shape or _input_shape(name),
     )
 

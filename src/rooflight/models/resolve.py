@@ -16,10 +16,11 @@ from rooflight.models.transfer.base import PREFIX
 FORMS = "cnn, torchvision:resnet50, timm:convnext_tiny, hf:bert-base-uncased, path/to/file.py:build or path/to/it.keras"
 
 
-def resolve(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
+def resolve(name: str, input_shape: tuple[int, ...] | None = None, classes: int | None = None) -> Recipe:
     """How the model of that name is built and fed.
 
     input_shape  of one sample, (C, H, W) or (T,); None: the model's usual one
+    classes      of a classifier of torchvision or timm; None: as it was published
     raises       ConfigError with the nearest names, BackendError where its library is not installed
     """
     if of_user := re.fullmatch(r"(.+\.py):(\w+)", name):
@@ -36,10 +37,10 @@ def resolve(name: str, input_shape: tuple[int, ...] | None = None) -> Recipe:
     match library:
         case "torchvision":
             of_torchvision.check(model)
-            return of_torchvision.recipe(_known(model, of_torchvision.names(), library), input_shape)
+            return of_torchvision.recipe(_known(model, of_torchvision.names(), library), input_shape, classes)
         case "timm":
             _known(model.partition(".")[0], of_timm.names(), library)
-            return of_timm.recipe(model, input_shape)
+            return of_timm.recipe(model, input_shape, classes)
         case "hf":
             return of_transformers.recipe(model, input_shape)
     raise ConfigError(f"there is no library {library!r} of models.{nearest(library, ('torchvision', 'timm', 'hf'))}")

@@ -48,7 +48,7 @@ def run_page(
         )
     ]
     return document(
-        title=f"{result.config.model} on {result.data.name}: {show_share(result.evaluation.accuracy)}",
+        title=f"{result.config.model} on {result.data.name}: {_headline(result)}",
         eyebrow=f"Rooflight · training run {PurePath(result.run).name}",
         heading=f"{result.config.model} on {result.data.name}",
         sections=sections,
@@ -57,17 +57,7 @@ def run_page(
 
 
 def _figures(result: TrainResult) -> Markup:
-    evaluation, data = result.evaluation, result.data
-    right = round(evaluation.accuracy * evaluation.count) if math.isfinite(evaluation.accuracy) else None
-    told = f"{right:,} of {evaluation.count:,} held-out images right" if right is not None else "no image counted"
-    lead = tag(
-        "div",
-        tag("p", show_share(evaluation.accuracy), class_="big"),
-        tag("p", "test accuracy", class_="label"),
-        tag("p", f"test loss {show_value(evaluation.loss, '')}", class_="aside"),
-        tag("p", told + _interval(evaluation.accuracy, evaluation.count), class_="aside"),
-        class_="lead",
-    )
+    data = result.data
     figures = [
         (
             "throughput",
@@ -90,7 +80,39 @@ def _figures(result: TrainResult) -> Markup:
     ]
     grid = tag("dl", [figure(*each) for each in figures], class_="grid")
     why = tag("ul", [tag("li", reason) for reason in result.reasons], class_="why") if result.reasons else None
-    return join(tag("div", lead, grid, class_="figures"), tag("h3", "Chosen for you, and why") if why else None, why)
+    return join(
+        tag("div", _lead(result), grid, class_="figures"), tag("h3", "Chosen for you, and why") if why else None, why
+    )
+
+
+def _headline(result: TrainResult) -> str:
+    accuracy, loss = result.evaluation.accuracy, result.evaluation.loss
+    return f"test loss {show_value(loss, '')}" if accuracy is None else show_share(accuracy)
+
+
+def _lead(result: TrainResult) -> Markup:
+    """The figure that a run is looked at for: its accuracy, or its loss where there are no classes."""
+    evaluation = result.evaluation
+    accuracy, loss = evaluation.accuracy, show_value(evaluation.loss, "")
+    if accuracy is None:
+        told = f"of {evaluation.count:,} held-out samples"
+        return tag(
+            "div",
+            tag("p", loss, class_="big"),
+            tag("p", "test loss", class_="label"),
+            tag("p", told, class_="aside"),
+            class_="lead",
+        )
+    right = round(accuracy * evaluation.count) if math.isfinite(accuracy) else None
+    told = f"{right:,} of {evaluation.count:,} held-out images right" if right is not None else "no image counted"
+    return tag(
+        "div",
+        tag("p", show_share(accuracy), class_="big"),
+        tag("p", "test accuracy", class_="label"),
+        tag("p", f"test loss {loss}", class_="aside"),
+        tag("p", told + _interval(accuracy, evaluation.count), class_="aside"),
+        class_="lead",
+    )
 
 
 def _interval(accuracy: float, count: int) -> str:
@@ -118,11 +140,11 @@ def _curves(result: TrainResult) -> Markup | None:
         ]
 
     loss = chart("Loss by epoch", lines("loss"), show=lambda value: f"{value:.3g}")
-    accuracy = chart("Accuracy by epoch", lines("accuracy"), show=_short_percent, most=1.0)
-    plots = [
-        tag("figure", tag("figcaption", tag("h3", "Accuracy"), legend(lines("accuracy"))), accuracy),
-        tag("figure", tag("figcaption", tag("h3", "Loss"), legend(lines("loss"))), loss),
-    ]
+    plots = [tag("figure", tag("figcaption", tag("h3", "Loss"), legend(lines("loss"))), loss)]
+    if result.evaluation.accuracy is not None:
+        accuracy = chart("Accuracy by epoch", lines("accuracy"), show=_short_percent, most=1.0)
+        caption = tag("figcaption", tag("h3", "Accuracy"), legend(lines("accuracy")))
+        plots.insert(0, tag("figure", caption, accuracy))
     numbers = tag("details", tag("summary", "Every epoch in numbers"), epochs_table(result.epochs))
     return join(tag("div", plots, class_="plots"), numbers)
 

@@ -27,8 +27,10 @@ def show_value(value: float, unit: str) -> str:
     return f"{value:,.4g} {unit}".rstrip()
 
 
-def show_share(share: float) -> str:
+def show_share(share: float | None) -> str:
     """A percentage, or the words for a figure that is none."""
+    if share is None:
+        return "no classes"
     return show_percent(share) if math.isfinite(share) else "not finite"
 
 
@@ -177,7 +179,7 @@ def pairs(items: Sequence[tuple[str, object]]) -> Markup:
 def _preprocessing(result: TrainResult) -> str:
     how = result.preprocessing
     if how is None:
-        return "tokens"
+        return "none"
     mean, std = (", ".join(f"{x:.4g}" for x in numbers) for numbers in (how.mean, how.std))
     return f"{how.channels} × {how.height} × {how.width}, then (x / 255 − mean) / std with mean {mean}, std {std}"
 

@@ -1,13 +1,14 @@
 """Accuracy, loss and confusion matrix on held-out samples."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rooflight.core.runs import Evaluation
+from rooflight.train.loss import CrossEntropy, Loss
 from rooflight.train.ranks import Alone, Autocast, Ranks
 
 MOST_CLASSES = 256  # of a confusion matrix that someone reads; a vocabulary's would hold a million counts
@@ -16,17 +17,22 @@ MOST_CLASSES = 256  # of a confusion matrix that someone reads; a vocabulary's w
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Any, Tensor]],
     *,
     classes: int,
     autocast: Autocast,
     ranks: Ranks | None = None,
+    judge: Loss | None = None,
 ) -> Evaluation:
     """The model's figures on every sample of `batches`, each counted once, the last small batch too.
+
+    classes  0: targets are no labels, and there is no accuracy
+    judge    the loss; default: cross entropy
 
     Each replica takes its share of every batch; all ranks return the whole.
     """
     model.eval()
+    judge = judge or CrossEntropy()
     ranks = ranks or Alone()
     device = next(model.parameters()).device
     counted = classes if classes <= MOST_CLASSES else 0
@@ -39,17 +45,19 @@ def evaluate(
             own = pytree.tree_map(lambda tensor: tensor[:1], images)
         with autocast():
             scores = ranks.forward(model, own)[: len(of)]
-        loss += F.cross_entropy(scores.float(), of, reduction="sum")
+        loss += judge.summed(scores.float(), of)
+        count += len(of)
+        if not classes:
+            continue
         found = scores.argmax(1)
         correct += (found == of).sum()
-        count += len(of)
         if counted:
             confusion += torch.bincount(of * classes + found, minlength=classes * classes)
     confusion, loss, correct = ranks.total(confusion), ranks.total(loss), ranks.total(correct)
     count = ranks.total(count)
     matrix = confusion.view(counted, counted).cpu()
     return Evaluation(
-        accuracy=int(correct) / count,
+        accuracy=int(correct) / count if classes else None,
         loss=float(loss) / count,
         count=count,
         confusion=tuple(tuple(row) for row in matrix.tolist()),

@@ -18,7 +18,7 @@ from rooflight.train.evaluate import evaluate
 from rooflight.train.graphed import Graphed
 from rooflight.train.guard import Guard
 from rooflight.train.loop import EpochBatches, train_epochs
-from rooflight.train.loss import CrossEntropy, Loss
+from rooflight.train.loss import CrossEntropy, Loss, held_out_loss
 from rooflight.train.optimizer import Group, build_optimizer, rate_share
 from rooflight.train.precision import autocast_of, scaler_of
 from rooflight.train.ranks import Alone, Autocast, Ranks
@@ -96,11 +96,12 @@ def fit(
         held=Held(test=test_batches, validation=validation),
         config=config,
         classes=classes,
+        loss=loss or CrossEntropy(smoothing=config.label_smoothing),
         autocast=autocast_of(state.device, dtype),
         hooks=hooks,
     )
     step = Step(
-        loss=loss or CrossEntropy(smoothing=config.label_smoothing),
+        loss=run.loss,
         autocast=run.autocast,
         rate_share=run.rate_share,
         ranks=state.ranks,
@@ -152,7 +153,8 @@ class _Run:
     batches: EpochBatches
     held: Held
     config: TrainConfig
-    classes: int
+    classes: int  # 0: targets are no labels
+    loss: Loss
     autocast: Autocast
     hooks: Hooks
     clock: Clock = field(init=False)
@@ -195,7 +197,7 @@ class _Run:
             epoch=state.place.epoch,
             step=state.place.step,
             train_loss=train_loss,
-            train_accuracy=correct / max(1, state.place.samples),
+            train_accuracy=correct / max(1, state.place.samples) if self.classes else None,
             test_loss=self.evaluation.loss,
             test_accuracy=self.evaluation.accuracy,
             lr=self.config.lr * self.rate_share(state.place.step),
@@ -241,7 +243,14 @@ class _Run:
         return found.loss
 
     def _evaluate(self, model: nn.Module, batches: Pairs) -> Evaluation:
-        return evaluate(model, batches, classes=self.classes, autocast=self.autocast, ranks=self.state.ranks)
+        return evaluate(
+            model,
+            batches,
+            classes=self.classes,
+            autocast=self.autocast,
+            ranks=self.state.ranks,
+            judge=held_out_loss(self.loss),
+        )
 
     def _samples_of(self, place: Place, samples: int) -> Any:
         return self.batches.order(place.epoch)[place.samples : place.samples + samples]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rooflight.core.training import TrainConfig
 from rooflight.train.compiled import Way, eager_device, refusal
+from rooflight.train.loss import Loss
 from rooflight.train.probe import probe_step
 
 WARM = 3  # steps before one is timed
@@ -38,17 +39,25 @@ class Choice:
 
 
 def choose(
-    model: nn.Module, inputs: Any, targets: Tensor, config: TrainConfig, *, dtype: torch.dtype, steps: int
+    model: nn.Module,
+    inputs: Any,
+    targets: Tensor,
+    config: TrainConfig,
+    *,
+    dtype: torch.dtype,
+    steps: int,
+    loss: Loss | None = None,
 ) -> Choice:
     """How the run's steps are best run.
 
+    loss   default: cross entropy
     steps  that the run still has
     """
     if config.compile != "auto":
         return Choice(way=config.compile, reason="as asked")
     if refused := refusal(model):
         return Choice(way="off", reason=refused)
-    eager = measure(model, inputs, targets, config, dtype=dtype, way="off")
+    eager = measure(model, inputs, targets, config, dtype=dtype, way="off", loss=loss)
     left = eager.seconds * steps
     if left / 2 < LEAST_COMPILE_SECONDS:
         return Choice(
@@ -60,7 +69,7 @@ def choose(
     trials = [eager]
     for way in ways:
         try:
-            trials.append(measure(model, inputs, targets, config, dtype=dtype, way=way))
+            trials.append(measure(model, inputs, targets, config, dtype=dtype, way=way, loss=loss))
         except Exception as error:  # a compiler raises what it likes; the run goes on without it
             reason = " ".join(str(error).split())[:160]
             return Choice(way="off", reason=f"torch.compile fails on this model: {reason}", trials=tuple(trials))
@@ -83,12 +92,19 @@ def decide(trials: tuple[Trial, ...], steps: int) -> Choice:
 
 
 def measure(
-    model: nn.Module, inputs: Any, targets: Tensor, config: TrainConfig, *, dtype: torch.dtype, way: Way
+    model: nn.Module,
+    inputs: Any,
+    targets: Tensor,
+    config: TrainConfig,
+    *,
+    dtype: torch.dtype,
+    way: Way,
+    loss: Loss | None = None,
 ) -> Trial:
     """Steps of a copy of the model, run this way."""
     device = eager_device(model)
     begin = time.perf_counter()
-    step, _ = probe_step(model, inputs, targets, dtype=dtype, config=config, way=way)
+    step, _ = probe_step(model, inputs, targets, dtype=dtype, config=config, loss=loss, way=way)
     _repeat(step, WARM, device)
     start_seconds = time.perf_counter() - begin
     return Trial(way=way, seconds=median(_repeat(step, TIMED, device)), start_seconds=start_seconds)

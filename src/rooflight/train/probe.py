@@ -12,7 +12,7 @@ from rooflight.core.training import TrainConfig
 from rooflight.train.compiled import Way, compiled
 from rooflight.train.fit import build_state
 from rooflight.train.graphed import Graphed
-from rooflight.train.loss import CrossEntropy
+from rooflight.train.loss import CrossEntropy, Loss
 from rooflight.train.precision import autocast_of
 from rooflight.train.ranks import Alone
 from rooflight.train.step import Step
@@ -25,6 +25,7 @@ def probe_step(
     *,
     dtype: torch.dtype,
     config: TrainConfig | None = None,
+    loss: Loss | None = None,
     way: Way = "off",
 ) -> tuple[Callable[[], object], Callable[[], int]]:
     """A step on a copy of the model, so that its weights stay as they are.
@@ -37,7 +38,7 @@ def probe_step(
     twin = compiled(copy.deepcopy(model).train(), way)
     state = build_state(twin, config, dtype=dtype, capturable=way == "graphs")
     eager = Step(
-        loss=CrossEntropy(smoothing=config.label_smoothing),
+        loss=loss or CrossEntropy(smoothing=config.label_smoothing),
         autocast=autocast_of(state.device, dtype),
         rate_share=lambda step: 1.0,
         ranks=Alone(),

@@ -70,6 +70,11 @@ class ImageFiles:
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
         return fit_images(image, self.channels, *self.fit)[0].permute(1, 2, 0).numpy()
 
+    def part(self, samples: Tensor) -> "ImageFiles":
+        """The samples of these numbers, in this order, numbered anew."""
+        chosen = [self.paths[number] for number in samples.tolist()]
+        return ImageFiles(chosen, self.labels[samples], self.channels, self.fit)
+
 
 @dataclass(frozen=True, slots=True)
 class ArrayImages:
