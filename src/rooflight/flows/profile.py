@@ -31,7 +31,7 @@ def profile_train(config: TrainConfig, *, roof: GpuSpec | None = None, console: 
     """Train a few steps, say where their time goes and what to change. No run folder is made.
 
     roof    this machine's roofline, where it was measured already
-    raises  as `train`; ConfigError for transfer learning; TraceError for a model whose path depends on its input's values
+    raises  as `train`; ConfigError for transfer learning; TraceError for a model whose path depends on its input
     """
     import torch
 
