@@ -16,6 +16,7 @@ from rooflight.core.units import show_percent
 from rooflight.flows.checkpoint import load_run
 from rooflight.flows.compare import comparison_table
 from rooflight.flows.compare_inference import compare_inference
+from rooflight.flows.train_transfer import is_transfer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +51,7 @@ def predict(
 ) -> Report:
     """Class and probability of each image, preprocessed as the checkpoint says it was trained.
 
-    inputs  image files, or folders of them
+    inputs  image files, or folders of them; of a run on texts, .txt files
     raises  ConfigError for a run or a path that is not there; DataError if no image can be decoded. Broken ones among
             others are skipped and listed
     """
@@ -64,6 +65,10 @@ def predict(
             raise ConfigError(f"--{name} {value}: it must be 1 or more.")
     where, _ = pick_device(device)
     model, checkpoint = load_run(run, where)
+    if checkpoint.preprocessing is None and is_transfer(checkpoint.model):
+        from rooflight.flows.predict_texts import predict_texts
+
+        return predict_texts(run, model, checkpoint, inputs, top=top, batch=batch, device=where)
     preprocessing = checkpoint.pixels
     files = find_images(inputs)
     found: list[Prediction] = []
