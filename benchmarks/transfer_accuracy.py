@@ -12,8 +12,10 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rooflight.core.codec import to_json
 from rooflight.core.files import write_file

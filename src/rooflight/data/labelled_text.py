@@ -56,6 +56,7 @@ def load_texts(data: str) -> TextSet:
     digest = hashlib.sha256("\0".join(f"{label}\0{text}" for text, label in rows).encode())
     info = DataInfo(
         name=path.name,
+        samples="texts",
         source=f"{path} (a fifth of each class held out)",
         train_count=len(train),
         test_count=len(test),

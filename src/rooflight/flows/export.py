@@ -79,6 +79,8 @@ def test_samples(run: Path, checkpoint: Checkpoint, console: Console) -> tuple[T
     from rooflight.data.preprocess import preprocess
     from rooflight.flows.train_images import find_data, first_test_images
     from rooflight.flows.train_own import first_test_arrays
+    from rooflight.flows.train_transfer import is_transfer
+    from rooflight.flows.transfer_data import first_test_inputs
 
     try:
         result = read_result(run)
@@ -86,6 +88,9 @@ def test_samples(run: Path, checkpoint: Checkpoint, console: Console) -> tuple[T
             arrays = first_test_arrays(result.config, checkpoint.own, SAMPLES)
             return arrays, f"{len(arrays)} test samples of {result.data.name}"
         shape = checkpoint.pixels
+        if is_transfer(checkpoint.model):
+            inputs = first_test_inputs(result.config, shape, SAMPLES, console)
+            return inputs, f"{len(inputs)} test images of {result.data.name}"
         images, _ = find_data(result.config, (shape.channels, shape.height, shape.width), console)
         chosen = first_test_images(images, SAMPLES)
     except RooflightError:

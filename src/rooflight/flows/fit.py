@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError
@@ -172,7 +172,7 @@ def _stacked(data: Any) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
 
-def _dtype_of(data: Any) -> InputDtype:
+def _dtype_of(data: Any) -> Literal["float32", "int64"]:
     """Whole numbers of 32 bits and more are token ids; all else is numbers."""
     import numpy as np
 

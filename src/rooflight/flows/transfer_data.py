@@ -137,6 +137,16 @@ def image_samples(
     )
 
 
+def first_test_inputs(config: TrainConfig, preprocessing: Preprocessing, count: int, console: Console) -> Tensor:
+    """Up to `count` test images of a run as its model takes them."""
+    from rooflight.data.loader.augment import Evaluate
+    from rooflight.data.loader.loader import Loader
+
+    test = find_images(config, preprocessing.height, console).test
+    loader = Loader(test, batch=count, seed=0, transform=Evaluate(preprocessing), shuffle=False, replace_bad=False)
+    return next(iter(loader.epoch(0)))[0]
+
+
 def text_samples(texts: TextSet, base: Base, config: TrainConfig, setting: Setting) -> Samples:
     """Texts tokenised once, in memory. raises ConfigError for more than one view."""
     from rooflight.data.tokens import TokenBatches
