@@ -34,6 +34,11 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "it is:" in shown
 
 
+def test_the_example_of_an_own_model_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples/own_model.py"), run_name="__main__")
+    assert "on held-out points" in capsys.readouterr().out
+
+
 def test_every_command_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
     from rooflight.cli.main import run
 

@@ -21,7 +21,8 @@ INPUT_SHAPE = (1, 28, 28)
 MEAN, STD = (0.5,), (0.25,)
 def build(classes):
     print("a build may talk")
-    return nn.Sequential(nn.Conv2d(1, WIDTH, 3), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(36 * WIDTH, classes))
+    return nn.Sequential(nn.Conv2d(1, WIDTH, 3), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(),
+                         nn.Linear(36 * WIDTH, classes))
 """
 ROWS = """
 from torch import nn

@@ -174,10 +174,10 @@ def _stacked(data: Any) -> tuple[Tensor, Tensor]:
 
 def _dtype_of(data: Any) -> Literal["float32", "int64"]:
     """Whole numbers of 32 bits and more are token ids; all else is numbers."""
-    import numpy as np
+    import torch
 
     if isinstance(data, str | Path):
         return "float32"
     x = _pairs(data)[0][0]
-    kind = str(x.dtype).removeprefix("torch.") if hasattr(x, "dtype") else str(np.asarray(x).dtype)
+    kind = str(x.dtype if hasattr(x, "dtype") else torch.as_tensor(x).dtype).removeprefix("torch.")
     return "int64" if kind in ("int32", "int64") else "float32"
