@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rooflight.core.console import Console, Silent
 from rooflight.core.errors import ConfigError
@@ -112,7 +112,7 @@ def _family(
     if of_keras.is_keras(model):
         inner, write_back, note = of_keras.network(model, images=False)
     own = replace(of_module(model, NAME), make=lambda classes, images: (inner, note), loss=loss)
-    dtype = own.input_dtype if own.keras else _dtype_of(data)
+    dtype: Literal["float32", "int64"] = own.input_dtype if own.keras else _dtype_of(data)
     own = replace(own, input_dtype=dtype)
     samples = _samples(data, dtype, config.seed)
     trained: list[nn.Module] = []
@@ -172,7 +172,7 @@ def _stacked(data: Any) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
 
-def _dtype_of(data: Any) -> str:
+def _dtype_of(data: Any) -> Literal["float32", "int64"]:
     """Whole numbers of 32 bits and more are token ids; all else is numbers."""
     import torch
 
