@@ -112,7 +112,7 @@ def _family(
     if of_keras.is_keras(model):
         inner, write_back, note = of_keras.network(model, images=False)
     own = replace(of_module(model, NAME), make=lambda classes, images: (inner, note), loss=loss)
-    dtype = own.input_dtype if own.keras else _dtype_of(data)
+    dtype: Literal["float32", "int64"] = own.input_dtype if own.keras else _dtype_of(data)
     own = replace(own, input_dtype=dtype)
     samples = _samples(data, dtype, config.seed)
     trained: list[nn.Module] = []
