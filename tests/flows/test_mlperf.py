@@ -202,7 +202,7 @@ def test_the_command_for_real(loadgen: bool, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is no run folder \(it has no checkpoints/last\.json\)"):
+    with pytest.raises(ConfigError, match=r"is no run folder \(it has no checkpoints\)"):
         find_source(str(tmp_path))
 
 
