@@ -147,7 +147,7 @@ def _go_on(
     with hold(run) if ranks.is_main else nullcontext():
         if (run / "result.json").is_file():
             console.say(f"{run} is finished: this is what it found")
-            return _report(read_result(run), run)
+            return _report(replace(read_result(run), run=str(run)), run)
         for line in describe_changes(config, read_json(TrainConfig, run / "config.json")):
             console.say(line)
         found = read_state(run, notify=console.say)

@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from rooflight.core.errors import ConfigError, nearest
+from rooflight.core.errors import ConfigError, RooflightError, nearest
 from rooflight.models.recipe import Recipe, image_batch, token_batch
 
 
@@ -109,10 +110,22 @@ def built(user: UserFile, classes: int | None = None) -> Any:
             raise ConfigError(
                 f"{user.name} is called without arguments, and it wants some: {error}. Try a function around it."
             ) from error
+        raise _raised(user, error) from error
+    except RooflightError:
         raise
+    except Exception as error:  # it is the user's code, which raises what it likes
+        raise _raised(user, error) from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{user.name} made {type(model).__name__}, it should make a torch.nn.Module.")
     return model
+
+
+def _raised(user: UserFile, error: Exception) -> ConfigError:
+    """What was raised, and on which line of the user's file or beyond."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    reason = " ".join(str(error).split())[:200] or "no message"
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return ConfigError(f"{user.name} raises {type(error).__name__}: {reason} ({where}). Try it in python alone.")
 
 
 def _functions(scope: dict[str, object]) -> list[str]:
