@@ -28,7 +28,7 @@ from rooflight.flows.family import Reads, TrainData, build_model, family_of
 from rooflight.flows.live import describe_yardstick, watching, yardstick_of
 from rooflight.flows.roof import device_name, find_roof
 from rooflight.flows.setting import Setting, decide, describe_bad, describe_data, resolved
-from rooflight.flows.train_own import keep_source
+from rooflight.flows.train_own import from_copy, keep_source
 from rooflight.flows.train_ranks import (
     begun_before,
     in_form,
@@ -152,12 +152,15 @@ def _go_on(
             console.say(line)
         found = read_state(run, notify=console.say)
         same_checkpoint(ranks, found)
-        ready = make_ready(config, run, ranks, roof, console, resumed=True)
-        if not ranks.is_main:
-            return take_part(ready, found)
-        go_on_from(run, found, ready.data.info, console)
-        write_file(run / "config.json", to_json(ready.config))
-        return _train(ready, run, roof, console, found=found, observe=observe, compare=compare)
+        with from_copy(found.checkpoint, run) if found else nullcontext():
+            ready = make_ready(config, run, ranks, roof, console, resumed=True)
+            if not ranks.is_main:
+                return take_part(ready, found)
+            go_on_from(run, found, ready.data.info, console)
+            write_file(run / "config.json", to_json(ready.config))
+            if found is None:
+                keep_source(ready.config, ready.data.reads, run)  # the run begins anew, with the file as it is now
+            return _train(ready, run, roof, console, found=found, observe=observe, compare=compare)
 
 
 def make_ready(

@@ -195,6 +195,10 @@ def split(count: int, config: TrainConfig) -> tuple[Tensor, Tensor]:
     from rooflight.data.loader.order import shuffled
 
     kept = count - round(config.validation * count)
+    if not kept:
+        raise ConfigError(
+            f"--validation {config.validation:g} of {count:,} samples leaves none to train on. Try --validation 0.1."
+        )
     order = torch.from_numpy(shuffled(count, seed=config.seed, epoch=0, lane=3))
     return order[:kept].sort().values, order[kept:].sort().values
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from rooflight.core.errors import ConfigError, DataError
 from rooflight.core.files import sha256, write_file
 from rooflight.core.runs import Checkpoint, OwnModel
 from rooflight.core.training import TrainConfig
-from rooflight.flows.family import Family, Found, Reads, TrainData
+from rooflight.flows.family import Family, Found, Reads, TrainData, handed_over
 from rooflight.flows.setting import Setting
 from rooflight.flows.train_images import EVALUATION_BATCH, find_data, first_test_images, image_batches, split, stated
 
@@ -41,9 +43,13 @@ class OwnData:
 
 def find(config: TrainConfig, console: Console) -> Found:
     """The model named by config.model, built once to see that it fits the data."""
+    return _found(config, console, None)
+
+
+def _found(config: TrainConfig, console: Console, beside: Path | None) -> Found:
     from rooflight.models.own import find_own
 
-    own = find_own(config.model, image_size=config.image_size)
+    own = find_own(config.model, image_size=config.image_size, beside=beside)
     shape = _image_shape(own, config.data)
     if shape is None:
         return check(own, _arrays(own, config), (), images=False)
@@ -161,6 +167,31 @@ def kept_config(checkpoint: Checkpoint, run: Path) -> TrainConfig:
         )
     function = config.model.rpartition(":")[2] if copy.suffix == ".py" else ""
     return replace(config, model=f"{copy}:{function}" if function else str(copy))
+
+
+@contextmanager
+def from_copy(checkpoint: Checkpoint, run: Path) -> Iterator[None]:
+    """While the body runs, a run of the user's own model builds it from the copy in the run folder.
+
+    The file itself may have been changed since, or be gone. Of any other run nothing is changed.
+    raises  DataError if the copy is missing or was changed
+    """
+    about = checkpoint.own
+    if about is None or about.file is None:
+        yield
+        return
+    copy = kept_config(checkpoint, run).model
+    beside = Path(about.folder) if about.folder else None
+
+    def find_copy(config: TrainConfig, console: Console) -> Found:
+        found = _found(replace(config, model=copy), console, beside)
+        return replace(found, data=replace(found.data, about=about))
+
+    def build_copy(config: TrainConfig, reads: Reads, fresh: bool) -> nn.Module:
+        return build(replace(config, model=copy), reads, fresh)
+
+    with handed_over(Family(find=find_copy, prepare=prepare, build=build_copy)):
+        yield
 
 
 def first_test_arrays(config: TrainConfig, about: OwnModel, count: int) -> Tensor:

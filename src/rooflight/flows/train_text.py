@@ -79,6 +79,8 @@ def prepare(found: Found, config: TrainConfig, setting: Setting) -> TrainData:
 
     data: TextData = found.data
     kept = len(data.train.starts) - round(config.validation * len(data.train.starts))
+    if not kept:
+        raise ConfigError(f"--validation {config.validation:g} leaves no window to train on. Try --validation 0.1.")
     # Windows overlap: what is held out for --patience is the end of the text, not a draw.
     train, validation = (
         replace(data.train, starts=starts) for starts in (data.train.starts[:kept], data.train.starts[kept:])

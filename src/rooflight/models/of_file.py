@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from rooflight.core.errors import ConfigError, RooflightError, nearest
+from rooflight.models.of_keras import choose_torch
 from rooflight.models.recipe import Recipe, image_batch, token_batch
 
 
@@ -46,7 +46,7 @@ def read(path: str, function: str, *, beside: Path | None = None) -> UserFile:
     for folder in (beside, file.parent):
         if folder is not None and str(folder.resolve()) not in sys.path:
             sys.path.append(str(folder.resolve()))  # for what it imports now, and while it builds
-    os.environ.setdefault("KERAS_BACKEND", "torch")  # before a file imports Keras, which would take TensorFlow
+    choose_torch()  # before the file imports Keras
     try:
         with redirect_stdout(sys.stderr):  # stdout is for the answer
             spec.loader.exec_module(module)

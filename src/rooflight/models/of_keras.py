@@ -46,6 +46,12 @@ def load(path: str) -> Any:
     return _load(file)
 
 
+def choose_torch() -> None:
+    """Keras, once it is imported, shall run on PyTorch, unless the environment says otherwise."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")  # else it is TensorFlow
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # where TensorFlow is installed, Keras loads it, and it talks
+
+
 def is_keras(model: object) -> bool:
     """Is it a Keras model? Where Keras was not imported, nothing is."""
     found = sys.modules.get("keras")
@@ -210,8 +216,7 @@ def _need_torch() -> None:
 
 
 def _load(file: Path) -> Any:
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # where TensorFlow is installed, Keras loads it, and it talks
+    choose_torch()
     try:
         import keras
     except ImportError:
