@@ -312,7 +312,7 @@ def test_a_loader_that_keeps_up_changes_nothing_but_augmentation_on_the_device()
     ("more", "message"),
     [
         ({"input_rate": 0.0}, "--input-rate 0: it must be more than 0"),
-        ({"input_rate": 100.0, "cores": 4}, "leave out --cores"),
+        ({"input_rate": 100.0, "cores": 4}, "not both"),
         ({"decode_rate": 100.0}, "add --cores"),
         ({"model": "lstm", "cores": 4}, "how fast a core makes samples"),
     ],

@@ -114,7 +114,9 @@ class PlanConfig:
                     f"--{name.replace('_', '-')} {rate:g}: it must be more than 0, in samples per second."
                 )
         if self.input_rate is not None and (self.cores is not None or self.decode_rate is not None):
-            raise ConfigError("--input-rate is the whole loader's: leave out --cores and --decode-rate, or it.")
+            raise ConfigError(
+                "--input-rate is what the whole loader gives. Give it, or --cores with --decode-rate, not both."
+            )
         if self.decode_rate is not None and self.cores is None:
             raise ConfigError("--decode-rate is of one core: add --cores, how many of a machine decode.")
         for name in ("max_usd_per_hour", "max_price_usd", "max_watts", "min_memory_gib", "usd_per_kwh"):

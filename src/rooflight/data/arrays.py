@@ -187,7 +187,10 @@ def as_samples(x: Any, dtype: Literal["float32", "int64"]) -> Tensor:
     """
     tensor = _tensor(x, "the samples")
     if dtype == "int64" and tensor.is_floating_point():
-        raise DataError("the samples are floating-point numbers, and the model takes whole ones: token ids.")
+        raise DataError(
+            "the samples are floating-point numbers, and the model takes whole ones: token ids. If it does not, try "
+            'the line INPUT_DTYPE = "float32" in its file.'
+        )
     tensor = tensor.to(getattr(torch, dtype)).contiguous()
     if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
         bad = int((~tensor.isfinite()).flatten(1).any(1).nonzero()[0]) if tensor.dim() > 1 else 0

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from rooflight.train.state import Place, TrainState
     from rooflight.train.step import Done
 
+LEAST_SHOWN = 5e-4  # of the roofline: a share that would print as nothing says nothing
 LARGEST_LOSS = 700.0  # whose exponential is still a number
 
 
@@ -220,8 +221,11 @@ def _train(
     try:
         result = _fit(ready, run, console, found, observe)
     except KeyboardInterrupt:
-        if has_whole_checkpoint(run):
-            console.say(f"{run} keeps its checkpoint: rooflight train --resume {run} goes on from there")
+        console.say(
+            f"{run} keeps its checkpoint: rooflight train --resume {run} goes on from there"
+            if has_whole_checkpoint(run)
+            else "stopped before the first checkpoint: nothing is kept. --checkpoint-every N makes one sooner"
+        )
         raise
     write_file(run / "result.json", to_json(result))  # whole, should the comparison be stopped
     if not compare or ready.ranks.world_size > 1:  # what is predicted and measured beside it is a step of one process
@@ -427,7 +431,7 @@ def _tables(result: TrainResult) -> tuple[Table, ...]:
         ("first step after", show_seconds(result.first_step_seconds)),
         ("trained", f"epochs: {result.config.epochs}, steps: {result.steps:,}, parameters: {result.parameters:,}"),
     )
-    if result.mfu is not None:
+    if result.mfu is not None and result.mfu >= LEAST_SHOWN:
         rows += (
             ("roofline", f"MFU {show_percent(result.mfu)}, memory {show_percent(result.memory_share)}{_power(result)}"),
         )

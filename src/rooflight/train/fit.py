@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median_low
 from typing import Any
 
 import torch
@@ -223,7 +223,8 @@ class _Run:
         if self.evaluation is None or self.state.patience:  # resumed at its end, or an earlier epoch's are the best
             self.evaluation = self._evaluate(self.state.model, self.held.test)
         rates = [record.samples_per_second for record in self.state.records if record.samples_per_second]
-        rate = median(rates[1:] or rates)
+        # Of two the slower: their mean would be a rate that no epoch had.
+        rate = median_low(rates[1:] or rates)
         return Fit(
             records=tuple(self.state.records),
             evaluation=self.evaluation,

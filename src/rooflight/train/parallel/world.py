@@ -4,9 +4,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -86,8 +87,8 @@ class World:
         self.store.add(f"failed/{self.generation}", 1)  # unlike a set, it waits until the store has it
 
     def announced(self) -> bool:
-        """Has any rank said so?"""
-        return bool(self.store.check([f"failed/{self.generation}"]))
+        """Has any rank said so? No, as far as is known, where the store does not answer."""
+        return any(_answer(lambda: [self.store.check([f"failed/{self.generation}"])]))
 
     def sum(self, number: int) -> int:
         """The sum over all ranks, exchanged by the hosts: the device goes on meanwhile."""
@@ -117,11 +118,7 @@ class World:
 
     def who_is_gone(self) -> str:
         """One sentence. Those who are left sign in the store; whose sign is missing is gone."""
-        signs: list[int] = []
-        # In a thread: a store on a host that was cut off answers nothing at all.
-        asker = threading.Thread(target=lambda: signs.extend(self._signs()), daemon=True)
-        asker.start()
-        asker.join(2 * ANSWER_SECONDS)
+        signs = _answer(self._signs)
         gone = [rank for rank in range(self.launch.world_size) if rank not in signs] if signs else []
         if not signs:
             what = f"the host of rank 0 ({self.hosts[0]}), where the ranks meet, cannot be reached"
@@ -158,6 +155,15 @@ class World:
 def is_connection_error(error: BaseException) -> bool:
     """Is it the connection to a peer that failed, and not the model?"""
     return isinstance(error, dist.DistError) or any(word in str(error) for word in CONNECTION_WORDS)
+
+
+def _answer(ask: Callable[[], list[Any]]) -> list[Any]:
+    """What the store says; nothing after a while. In a thread: a store on a host that was cut off never answers."""
+    found: list[Any] = []
+    asker = threading.Thread(target=lambda: found.extend(ask()), daemon=True)
+    asker.start()
+    asker.join(2 * ANSWER_SECONDS)
+    return found
 
 
 def _sockets() -> set[tuple[int, str]]:
